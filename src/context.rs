@@ -1,0 +1,493 @@
+//! Everything kept for one ident, the owner's handle to it and everybody else's.
+
+use std::{cell::Cell, cell::RefCell, fmt, marker::PhantomData, sync::Arc, thread::Thread};
+
+use once_cell::race::OnceBox;
+
+use crate::{
+    AccessError, Dump, DumpOptions, Ident, Namespace, NamespaceRef, clock,
+    current::{self, Owner, OwnerCell},
+    identity::{self, Identity},
+    names::{NameIndex, Names},
+    os, registry,
+    slot::{KeySlots, Outgoing, RawSlot, RetireList},
+    stats,
+    sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+};
+
+/// Where a context is in its life.
+///
+/// ```
+/// let mine = threadctx::get_thread_ctx().handle();
+/// assert_eq!(mine.state(), threadctx::State::Running);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum State {
+    /// In use.
+    Running,
+    /// Its exit hooks run and its values drop.
+    Exiting,
+    /// It is over, and everything that was in it is gone.
+    Exited,
+}
+
+impl State {
+    const ALL: [Self; 3] = [Self::Running, Self::Exiting, Self::Exited];
+}
+
+pub(crate) type ExitHook = Box<dyn FnOnce(ThreadCtx) + Send>;
+
+/// Everything kept for one ident.
+pub(crate) struct Context {
+    ident: Ident,
+    /// Counts up over all contexts: their order of age, and what tells two of one thread apart.
+    serial: u64,
+    thread: Option<Thread>,
+    parent: Option<Ident>,
+    os_tid: AtomicU64,
+    /// [`clock::now`] at the registration.
+    registered: u64,
+    state: AtomicU8,
+    /// Whether it is current on some thread.
+    claimed: AtomicU8,
+    /// The process it lives in, counted by forks.
+    process: AtomicU32,
+    pub(crate) keys: KeySlots,
+    names: OnceBox<Names>,
+    pub(crate) own: OwnerCell<Own>,
+}
+
+/// The part of a context that nobody but its owner sees.
+#[derive(Default)]
+pub(crate) struct Own {
+    /// How many slots were filled so far.
+    pub(crate) fills: Cell<u64>,
+    pub(crate) hooks: RefCell<Vec<ExitHook>>,
+    pub(crate) retired: RetireList,
+    pub(crate) index: RefCell<NameIndex>,
+    /// The context itself, once it has exited while one of its values is still borrowed.
+    pub(crate) parked: Cell<Option<Arc<Context>>>,
+}
+
+impl Context {
+    pub(crate) fn of_thread(ident: Ident, thread: Thread) -> Self {
+        Self { os_tid: AtomicU64::new(os::thread_number()), ..Self::new(ident, Some(thread), State::Running) }
+    }
+
+    #[cfg_attr(not(test), expect(dead_code, reason = "no public call makes a task's context yet"))]
+    pub(crate) fn of_task(parent: Ident) -> Self {
+        let ident = crate::TaskId::next().into();
+        Self { parent: Some(parent), ..Self::new(ident, None, State::Running) }
+    }
+
+    /// Stands for the context of somebody who has none any more.
+    fn exited(ident: Ident) -> Self {
+        Self::new(ident, None, State::Exited)
+    }
+
+    fn new(ident: Ident, thread: Option<Thread>, state: State) -> Self {
+        Self {
+            ident,
+            serial: registry::next_serial(),
+            thread,
+            parent: None,
+            os_tid: AtomicU64::new(0),
+            registered: clock::now(),
+            state: AtomicU8::new(state as u8),
+            claimed: AtomicU8::new(0),
+            process: AtomicU32::new(registry::process()),
+            keys: KeySlots::new(),
+            names: OnceBox::new(),
+            own: OwnerCell::new(Own::default()),
+        }
+    }
+
+    pub(crate) fn ident(&self) -> Ident {
+        self.ident
+    }
+
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    pub(crate) fn thread_name(&self) -> Option<&str> {
+        self.thread.as_ref()?.name()
+    }
+
+    pub(crate) fn registered(&self) -> u64 {
+        self.registered
+    }
+
+    pub(crate) fn os_tid(&self) -> Option<u64> {
+        // Relaxed: a number for people.
+        Some(self.os_tid.load(Ordering::Relaxed)).filter(|tid| *tid != 0)
+    }
+
+    /// A context that a fork left behind is over: its thread does not exist in this process.
+    pub(crate) fn state(&self) -> State {
+        if !self.is_of_this_process() {
+            return State::Exited;
+        }
+        // Acquire: pairs with the release in `set_state`: who sees `Exited` sees the slots empty.
+        State::ALL[usize::from(self.state.load(Ordering::Acquire))]
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        // Release: pairs with the acquire in `state`.
+        self.state.store(state as u8, Ordering::Release);
+    }
+
+    fn is_of_this_process(&self) -> bool {
+        // Relaxed: it changes in a forked child only, before that has a second thread.
+        self.process.load(Ordering::Relaxed) == registry::process()
+    }
+
+    /// Takes the context for this thread; false while it is another's.
+    pub(crate) fn claim(&self) -> bool {
+        // Acquire: pairs with the release in `unclaim`, which orders what the former owner wrote.
+        self.claimed.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    pub(crate) fn unclaim(&self) {
+        // Release: pairs with the acquire in `claim`.
+        self.claimed.store(0, Ordering::Release);
+    }
+
+    /// The dynamic names, if there ever were any.
+    pub(crate) fn names(&self) -> Option<&Names> {
+        self.names.get()
+    }
+
+    pub(crate) fn names_or_new(&self) -> &Names {
+        self.names.get_or_init(Box::default)
+    }
+
+    /// The keys that have a value here, with their slots.
+    pub(crate) fn filled_keys(&self) -> impl Iterator<Item = (&'static Identity, &RawSlot)> {
+        self.keys.filled().map(|(index, slot)| (identity::at(index), slot))
+    }
+
+    pub(crate) fn raw_slots(&self) -> impl Iterator<Item = &RawSlot> {
+        self.keys.all().chain(self.names().into_iter().flat_map(Names::raw_slots))
+    }
+
+    /// In a forked child, for the context of the thread that forked.
+    pub(crate) fn after_fork(&self, owner: Owner<'_>) {
+        // Relaxed, both: there is one thread.
+        self.os_tid.store(os::thread_number(), Ordering::Relaxed);
+        self.process.store(registry::process(), Ordering::Relaxed);
+        self.raw_slots().for_each(|slot| slot.after_fork(owner));
+    }
+}
+
+impl Owner<'_> {
+    /// Takes the values of the keys for which `wanted`, oldest key first.
+    pub(crate) fn take_keys(self, wanted: impl Fn(&Identity) -> bool) -> Outgoing {
+        let mut taken = Outgoing::default();
+        for (identity, _) in self.context().filled_keys().filter(|(identity, _)| wanted(identity)) {
+            if let Some(slot) = self.key(identity) {
+                taken.add(slot.exchange(None));
+            }
+        }
+        taken
+    }
+}
+
+/// The owner's handle: always the context that is current where it is used.
+///
+/// It is a token without a pointer in it, free to copy and bound to its thread. Get it with
+/// [`get_thread_ctx`](crate::get_thread_ctx).
+///
+/// ```
+/// let ctx = threadctx::get_thread_ctx();
+/// ctx.namespace("probe").insert("settings", vec!["fast"]).unwrap();
+/// assert_eq!(ctx.namespaces(), ["probe"]);
+/// ctx.clear();
+/// assert!(ctx.namespaces().is_empty());
+/// ```
+#[derive(Clone, Copy)]
+pub struct ThreadCtx {
+    not_send: PhantomData<*const ()>,
+}
+
+/// The current context: this thread's own, or the task's while a task is being polled. Registers it at first touch.
+///
+/// Never panics. After this thread's exit the handle is good for nothing but harmless; [`try_get_thread_ctx`] tells.
+///
+/// ```
+/// use threadctx::get_thread_ctx;
+///
+/// get_thread_ctx().namespace("probe").insert("rate", 50_u32).unwrap();
+/// assert_eq!(*get_thread_ctx().namespace("probe").get::<u32>("rate").unwrap().unwrap(), 50);
+/// ```
+pub fn get_thread_ctx() -> ThreadCtx {
+    current::touch();
+    ThreadCtx::new()
+}
+
+/// The same, for those who want to know that it is too late.
+///
+/// # Errors
+///
+/// After this thread's exit, which is to say from the destructors of other thread-locals.
+///
+/// ```
+/// assert!(threadctx::try_get_thread_ctx().is_ok());
+/// ```
+pub fn try_get_thread_ctx() -> Result<ThreadCtx, AccessError> {
+    if current::touch() { Ok(ThreadCtx::new()) } else { Err(AccessError::gone(current::ident())) }
+}
+
+/// Runs this thread's exit now: hooks, then the values, then the context leaves the registry. Says whether it did.
+///
+/// For threads whose end comes too late or never: main, scoped threads (whose scope returns before their locals drop),
+/// a pool's threads between two jobs. The next touch starts afresh, under the same ident.
+///
+/// It does nothing and gives false where there is no context, inside an exit hook, and while a task's context is current.
+///
+/// ```
+/// use threadctx::{context, exit_thread_ctx, get_thread_ctx};
+///
+/// let me = get_thread_ctx().ident();
+/// assert!(exit_thread_ctx());
+/// assert!(context(me).is_none());
+/// assert!(!exit_thread_ctx(), "there is nothing left to exit");
+/// ```
+pub fn exit_thread_ctx() -> bool {
+    current::exit_now()
+}
+
+impl ThreadCtx {
+    pub(crate) fn new() -> Self {
+        Self { not_send: PhantomData }
+    }
+
+    /// Who the current context belongs to. Also answers when it is gone.
+    ///
+    /// ```
+    /// let me = threadctx::get_thread_ctx().ident();
+    /// assert_eq!(me, std::thread::current().id().into());
+    /// ```
+    pub fn ident(self) -> Ident {
+        current::ident()
+    }
+
+    /// The part of the context that goes by `name`. It exists as soon as something is in it.
+    ///
+    /// ```
+    /// let probe = threadctx::get_thread_ctx().namespace("probe");
+    /// probe.insert("rate", 50_u32).unwrap();
+    /// assert!(probe.contains("rate"));
+    /// ```
+    pub fn namespace<'n>(self, name: &'n str) -> Namespace<'n> {
+        Namespace::new(name)
+    }
+
+    /// The names of the namespaces that have a value in them, sorted.
+    ///
+    /// ```
+    /// let ctx = threadctx::get_thread_ctx();
+    /// ctx.namespace("b").insert("x", 1).unwrap();
+    /// ctx.namespace("a").insert("x", 1).unwrap();
+    /// assert_eq!(ctx.namespaces(), ["a", "b"]);
+    /// ```
+    pub fn namespaces(self) -> Vec<String> {
+        current::owner(|owner| owner.context().namespaces()).unwrap_or_default()
+    }
+
+    /// Has `hook` run at this context's exit, on the thread where that happens, with every value still readable.
+    ///
+    /// The last one added runs first. A panic in it is contained and counted in [`stats`](crate::stats()); after the exit
+    /// the hook is dropped and counted.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    ///
+    /// let (send, said) = mpsc::channel();
+    /// std::thread::spawn(move || {
+    ///     let ctx = threadctx::get_thread_ctx();
+    ///     ctx.namespace("job").insert("name", "sweep").unwrap();
+    ///     ctx.on_exit(move |ctx| {
+    ///         let name = ctx.namespace("job").get::<&str>("name").unwrap().unwrap();
+    ///         send.send(format!("{name} is over")).unwrap();
+    ///     });
+    /// })
+    /// .join()
+    /// .unwrap();
+    /// assert_eq!(said.recv().unwrap(), "sweep is over");
+    /// ```
+    pub fn on_exit(self, hook: impl FnOnce(ThreadCtx) + Send + 'static) {
+        let mut hook: Option<ExitHook> = Some(Box::new(hook));
+        if current::touch() {
+            current::owner(|owner| owner.own().hooks.borrow_mut().extend(hook.take()));
+        }
+        if let Some(refused) = hook {
+            stats::count(|counters| &counters.hooks_refused);
+            drop(refused);
+        }
+    }
+
+    /// A handle for everybody: to keep, to send to another thread, to look into from there.
+    ///
+    /// ```
+    /// let me = threadctx::get_thread_ctx().handle();
+    /// std::thread::spawn(move || println!("started by {}", me.ident())).join().unwrap();
+    /// ```
+    pub fn handle(self) -> ContextRef {
+        let context = current::handle();
+        ContextRef(context.unwrap_or_else(|| Arc::new(Context::exited(current::ident()))))
+    }
+
+    /// Drops every value and keeps the context, its hooks included. The hooks of keys do not run: this is no exit.
+    ///
+    /// A panic in a value's drop is contained and counted, and the others drop too.
+    ///
+    /// ```
+    /// let ctx = threadctx::get_thread_ctx();
+    /// ctx.namespace("request").insert("id", 7_u64).unwrap();
+    /// ctx.clear();
+    /// assert!(!ctx.namespace("request").contains("id"));
+    /// ```
+    pub fn clear(self) {
+        let taken = current::owner(|owner| {
+            let mut taken = owner.take_keys(|_| true);
+            taken.append(owner.take_names(|_| true));
+            taken
+        });
+        drop(taken);
+    }
+}
+
+impl fmt::Debug for ThreadCtx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ThreadCtx({})", self.ident())
+    }
+}
+
+/// Anybody's read-only handle to some context. It keeps no value alive, and outlives the context itself.
+///
+/// ```
+/// use threadctx::{Key, State};
+///
+/// static JOB: Key<String> = Key::new("example", "job");
+///
+/// let (ready, wait) = std::sync::mpsc::channel();
+/// let (go, end) = std::sync::mpsc::channel::<()>();
+/// let worker = std::thread::spawn(move || {
+///     JOB.set("indexing".to_owned());
+///     ready.send(threadctx::get_thread_ctx().handle()).unwrap();
+///     end.recv().unwrap_err();
+/// });
+/// let context = wait.recv().unwrap();
+/// assert_eq!(JOB.get_in(&context).unwrap().as_str(), "indexing");
+/// drop(go);
+/// worker.join().unwrap();
+/// assert_eq!(context.state(), State::Exited);
+/// assert!(JOB.get_in(&context).is_none());
+/// ```
+#[derive(Clone)]
+pub struct ContextRef(Arc<Context>);
+
+impl ContextRef {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self(context)
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.0
+    }
+
+    /// The context where there may still be something to read: not one that a fork left behind, whose owner may have
+    /// vanished in the middle of a write.
+    pub(crate) fn readable(&self) -> Option<&Context> {
+        Some(&*self.0).filter(|context| context.state() != State::Exited)
+    }
+
+    /// Who it belongs to.
+    ///
+    /// ```
+    /// let ctx = threadctx::get_thread_ctx();
+    /// assert_eq!(ctx.handle().ident(), ctx.ident());
+    /// ```
+    pub fn ident(&self) -> Ident {
+        self.0.ident()
+    }
+
+    /// The thread's name, if it was given one.
+    ///
+    /// ```
+    /// let named = std::thread::Builder::new().name("indexer".into());
+    /// let thread = named.spawn(|| threadctx::get_thread_ctx().handle()).unwrap();
+    /// assert_eq!(thread.join().unwrap().thread_name(), Some("indexer"));
+    /// ```
+    pub fn thread_name(&self) -> Option<&str> {
+        self.0.thread_name()
+    }
+
+    /// The number by which system tools show the thread; `None` for tasks and where the system has no such number.
+    ///
+    /// ```
+    /// let tid = threadctx::get_thread_ctx().handle().os_tid();
+    /// # #[cfg(target_os = "linux")]
+    /// assert!(tid.is_some());
+    /// ```
+    pub fn os_tid(&self) -> Option<u64> {
+        self.0.os_tid()
+    }
+
+    /// Where it is in its life.
+    ///
+    /// ```
+    /// use threadctx::State;
+    ///
+    /// let over = std::thread::spawn(|| threadctx::get_thread_ctx().handle()).join().unwrap();
+    /// assert_eq!(over.state(), State::Exited);
+    /// ```
+    pub fn state(&self) -> State {
+        self.0.state()
+    }
+
+    /// Who made it, where that is known: the thread that spawned it through this crate.
+    ///
+    /// ```
+    /// let plain = std::thread::spawn(|| threadctx::get_thread_ctx().handle()).join().unwrap();
+    /// assert_eq!(plain.parent(), None);
+    /// ```
+    pub fn parent(&self) -> Option<Ident> {
+        self.0.parent
+    }
+
+    /// A view of the namespace that goes by `name`.
+    ///
+    /// ```
+    /// let ctx = threadctx::get_thread_ctx();
+    /// ctx.namespace("probe").insert("rate", 50_u32).unwrap();
+    /// let seen = ctx.handle();
+    /// assert_eq!(*seen.namespace("probe").get::<u32>("rate").unwrap().unwrap(), 50);
+    /// ```
+    pub fn namespace<'n>(&'n self, name: &'n str) -> NamespaceRef<'n> {
+        NamespaceRef::new(self, name)
+    }
+
+    /// A dump of this one context.
+    ///
+    /// ```
+    /// let ctx = threadctx::get_thread_ctx();
+    /// ctx.namespace("probe").insert("rate", 50_u32).unwrap();
+    /// assert!(ctx.handle().dump().to_string().contains("probe.rate"));
+    /// ```
+    pub fn dump(&self) -> Dump {
+        DumpOptions::new().take_of(vec![self.clone()])
+    }
+}
+
+impl fmt::Debug for ContextRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContextRef")
+            .field("ident", &self.ident())
+            .field("thread_name", &self.thread_name())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,260 @@
+//! Takes the picture: contexts are collected as counts, then rendered one at a time with nothing locked.
+
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+
+use super::{
+    options::DumpOptions,
+    picture::{Content, ContextPicture, Counts, Picture, Problem, SCHEMA, ValuePicture},
+    process,
+    shown::{Bounded, Render, Shown},
+};
+use crate::{
+    ContextRef, Ident, State, clock,
+    identity::{self, Identity},
+    names::Named,
+    panics,
+    slot::{Busy, RawSlot, Shared, Slot, ValueType},
+};
+
+/// How often a dump looks at a slot that is being written before it calls it busy.
+const LOOKS: Option<u32> = Some(10_000);
+
+/// What the frame of a context and of a value takes at the most, beside the texts in it: what bounds the bytes.
+const CONTEXT_FRAME: usize = 400;
+const VALUE_FRAME: usize = 240;
+
+/// A value found in a context, not yet rendered.
+struct Found {
+    namespace: String,
+    name: String,
+    value_type: &'static ValueType,
+    shown: Shown,
+    /// Nothing where the value is not to be touched.
+    value: Option<Result<Shared, Busy>>,
+    written: u64,
+    writes: u32,
+}
+
+/// A picture in the making.
+pub(super) struct Capture<'o> {
+    options: &'o DumpOptions,
+    deadline: Option<Instant>,
+    bytes_left: usize,
+    counts: Counts,
+}
+
+impl<'o> Capture<'o> {
+    pub(super) fn new(options: &'o DumpOptions) -> Self {
+        let limits = &options.limits;
+        let deadline = Instant::now().checked_add(Duration::from_micros(limits.budget_us));
+        Self { options, deadline, bytes_left: limits.max_bytes, counts: Counts::default() }
+    }
+
+    /// The picture of `contexts`, of which the first ones are kept if they are too many.
+    pub(super) fn take(mut self, contexts: Vec<ContextRef>) -> Picture {
+        let captured_at = process::now();
+        let process = process::this();
+        self.fits(CONTEXT_FRAME + cost(&process.name));
+        let mut pictures = Vec::new();
+        for context in contexts {
+            pictures.extend(self.context(&context));
+        }
+        let counts = self.counts;
+        let is_lossy = [counts.truncated, counts.busy, counts.left_out, counts.values_left_out] != [0; 4];
+        let limits = self.options.limits;
+        Picture {
+            schema: SCHEMA,
+            complete: !is_lossy,
+            captured_at,
+            process,
+            limits,
+            counts,
+            contexts: pictures,
+        }
+    }
+
+    /// One context, unless it is left out: by a limit, which is counted, or by the filter.
+    fn context(&mut self, context: &ContextRef) -> Option<ContextPicture> {
+        if self.counts.contexts == self.options.limits.max_contexts || !self.fits(0) {
+            self.counts.left_out += 1;
+            return None;
+        }
+        let found = self.found_in(context);
+        if found.is_empty() && self.options.is_filtered() {
+            return None;
+        }
+        if !self.fits(CONTEXT_FRAME + context.thread_name().map_or(0, cost)) {
+            self.counts.left_out += 1;
+            return None;
+        }
+        self.counts.contexts += 1;
+        let last_write = found.iter().map(|found| found.written).max().filter(|written| *written != 0);
+        let values = found.into_iter().filter_map(|found| self.value(found)).collect();
+        let inner = context.context();
+        Some(ContextPicture {
+            ident: context.ident().to_string(),
+            kind: kind(context.ident()),
+            name: context.thread_name().map(str::to_owned),
+            os_tid: context.os_tid(),
+            state: state(context.state()),
+            parent: context.parent().map(|parent| parent.to_string()),
+            registered_us_ago: micros(clock::since(inner.registered())),
+            last_write_us_ago: last_write.map(|written| micros(clock::since(written))),
+            values,
+        })
+    }
+
+    /// One value, rendered as its key says, unless a limit leaves it out, which is counted.
+    fn value(&mut self, found: Found) -> Option<ValuePicture> {
+        let Found { namespace, name, value_type, shown, value, written, writes } = found;
+        let frame = VALUE_FRAME + cost(&namespace) + cost(&name) + cost(value_type.name());
+        if !self.fits(frame) {
+            self.counts.values_left_out += 1;
+            return None;
+        }
+        let (content, problem, truncated) = self.content(shown, value);
+        if !self.fits(cost(content.text())) {
+            self.counts.values_left_out += 1;
+            return None;
+        }
+        self.counts.values += 1;
+        self.counts.secret += usize::from(shown.is_secret());
+        self.counts.truncated += usize::from(truncated);
+        self.counts.busy += usize::from(problem == Some(Problem::Busy));
+        Some(ValuePicture {
+            namespace,
+            name,
+            type_name: value_type.name(),
+            value: content,
+            age_us: (written != 0).then(|| micros(clock::since(written))),
+            writes: (written != 0).then_some(writes),
+            shown: shown.name(),
+            truncated,
+            problem,
+        })
+    }
+
+    /// What stands for the value, what is the matter with it, and whether it was cut.
+    fn content(&self, shown: Shown, value: Option<Result<Shared, Busy>>) -> (Content, Option<Problem>, bool) {
+        let (render, value) = match (shown.renderer(), value) {
+            (Some(render), Some(Ok(value))) => (render, value),
+            (_, Some(Err(Busy))) => {
+                return (Content::Problem("<busy>".to_owned()), Some(Problem::Busy), false);
+            }
+            _ => return (Content::None, None, false),
+        };
+        let rendered = rendered(shown, render, &value, self.options.limits.max_value_bytes);
+        // The last count may be ours by now: then this is where the value drops.
+        panics::contain_drop(value);
+        rendered
+    }
+
+    /// What is in the context that the options want, by namespace and name.
+    fn found_in(&self, context: &ContextRef) -> Vec<Found> {
+        let Some(context) = context.readable() else { return Vec::new() };
+        let wants = |namespace: &str| self.options.wants(namespace);
+        let keys = context.filled_keys().filter(|(key, _)| wants(key.namespace()));
+        let keys = keys.filter_map(|(key, slot)| found_of_key(key, slot, || context.keys.read(key, LOOKS)));
+        let names = context.names().into_iter().flat_map(|names| names.filled());
+        let names = names.filter_map(|(_, slot)| found_of_name(slot)).filter(|found| wants(&found.namespace));
+        let mut found: Vec<_> = keys.chain(names).collect();
+        found.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
+        // While the owner gives a name over to its key, the value is in both.
+        found.dedup_by(|one, other| (&one.namespace, &one.name) == (&other.namespace, &other.name));
+        found
+    }
+
+    /// Whether there are so many bytes, and time, left; takes the bytes.
+    fn fits(&mut self, bytes: usize) -> bool {
+        let in_time = self.deadline.is_none_or(|deadline| Instant::now() < deadline);
+        let left = self.bytes_left.checked_sub(bytes).filter(|_| in_time);
+        self.bytes_left = left.unwrap_or(self.bytes_left);
+        left.is_some()
+    }
+}
+
+fn found_of_key(
+    key: &Identity,
+    slot: &RawSlot,
+    read: impl FnOnce() -> Result<Option<Shared>, Busy>,
+) -> Option<Found> {
+    let shown = key.shown();
+    let value = match shown.renderer() {
+        Some(_) => Some(read().transpose()?),
+        None => None,
+    };
+    let (written, writes) = slot.history();
+    let (namespace, name) = (key.namespace().to_owned(), key.name().to_owned());
+    Some(Found { namespace, name, value_type: key.value_type(), shown, value, written, writes })
+}
+
+/// A named value; the key that goes by its name decides what is shown, though the owner may not have given it over yet.
+fn found_of_name(slot: &Slot<Named>) -> Option<Found> {
+    let look = |named: &Named| {
+        let title = &named.about.title;
+        let shown = identity::find(&title.namespace, &title.name).map_or(named.about.shown, Identity::shown);
+        (named.about.clone(), shown, shown.renderer().map(|_| named.value.clone()))
+    };
+    let (about, shown, value) = slot.look(LOOKS, look).ok().flatten()?;
+    let (written, writes) = slot.history();
+    let (namespace, name) = (about.title.namespace.to_string(), about.title.name.to_string());
+    Some(Found {
+        namespace,
+        name,
+        value_type: about.value_type,
+        shown,
+        value: value.map(Ok),
+        written,
+        writes,
+    })
+}
+
+/// Has the user's code render the value, at most `most` bytes of it.
+fn rendered(shown: Shown, render: Render, value: &Shared, most: usize) -> (Content, Option<Problem>, bool) {
+    let mut out = Bounded::new(most);
+    let result = panics::catch(|| render(value.as_any(), &mut out));
+    let is_cut = out.is_cut();
+    let problem =
+        |what, how, message: String| (Content::Problem(format!("<{how}: {message}>")), Some(what), false);
+    match result {
+        Err(message) => problem(Problem::Panicked, "panicked", message),
+        Ok(Err(error)) if !is_cut => problem(Problem::Failed, "failed", error.0),
+        Ok(_) => (content(shown, out.into_text(), is_cut), None, is_cut),
+    }
+}
+
+fn content(shown: Shown, text: String, is_cut: bool) -> Content {
+    match shown {
+        Shown::Json(_) if is_cut => Content::CutJson(text),
+        Shown::Json(_) => RawValue::from_string(text)
+            .map_or_else(|error| Content::Problem(error.to_string()), Content::Json),
+        Shown::Display(_) => Content::Display(text),
+        _ => Content::Debug(text),
+    }
+}
+
+/// What a text takes at the most in either form of the dump, escapes included.
+fn cost(text: &str) -> usize {
+    text.chars().map(|c| if c.is_ascii_graphic() { 2 } else { 10 }).sum()
+}
+
+fn kind(ident: Ident) -> &'static str {
+    match ident {
+        Ident::Thread(_) => "thread",
+        Ident::Task(_) => "task",
+    }
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Running => "running",
+        State::Exiting => "exiting",
+        State::Exited => "exited",
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    duration.as_micros().try_into().unwrap_or(u64::MAX)
+}

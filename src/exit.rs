@@ -1,0 +1,168 @@
+//! Orderly exit: hooks, then values, newest first, in rounds, with the context still current.
+//!
+//! Everything here looks the context up anew after each call of the user's code, which may have changed it.
+
+use std::cmp::Reverse;
+
+use crate::{
+    ThreadCtx,
+    context::{ExitHook, State},
+    current::{self, Owner},
+    hooks,
+    identity::Identity,
+    panics::{self, What},
+    slot::{Outgoing, RawSlot, Shared},
+    stats,
+    sync::yield_now,
+    total,
+};
+
+/// What hooks and drops leave behind is cleaned in this many rounds; then it is dropped unheard.
+const ROUNDS: usize = 8;
+/// How often an exit gives its time slice away for a reader to leave a slot; then the reader drops what it was at.
+const PATIENCE: usize = 64;
+
+/// A value that a round is to end.
+#[derive(Clone, Copy)]
+enum Ending {
+    Key(&'static Identity),
+    Name(usize),
+}
+
+/// Runs the current context's exit until nothing is left or the rounds are over.
+pub(crate) fn run() {
+    current::owner(|owner| owner.context().set_state(State::Exiting));
+    for round in 0..ROUNDS {
+        // What is filled from here on belongs to the next round.
+        let limit = current::owner(|owner| owner.next_fill()).unwrap_or_default();
+        run_hooks(current::owner(take_hooks).unwrap_or_default());
+        if round == 0 {
+            hooks::run_exit();
+        }
+        let endings = current::owner(|owner| endings_before(owner, limit)).unwrap_or_default();
+        endings.into_iter().for_each(end);
+        if current::owner(is_empty) != Some(false) {
+            return;
+        }
+    }
+}
+
+fn take_hooks(owner: Owner<'_>) -> Vec<ExitHook> {
+    owner.own().hooks.take()
+}
+
+fn run_hooks(hooks: Vec<ExitHook>) {
+    for hook in hooks.into_iter().rev() {
+        panics::contain(What::Hook, || hook(ThreadCtx::new()));
+    }
+}
+
+fn is_empty(owner: Owner<'_>) -> bool {
+    owner.own().hooks.borrow().is_empty() && !owner.context().raw_slots().any(RawSlot::is_filled)
+}
+
+/// The values that were filled before `limit`, newest first, each with the time when it was filled.
+fn endings_before(owner: Owner<'_>, limit: u64) -> Vec<(u64, Ending)> {
+    let context = owner.context();
+    let keys = context.filled_keys().map(|(identity, _)| Ending::Key(identity));
+    let names =
+        context.names().into_iter().flat_map(|names| names.filled().map(|(index, _)| Ending::Name(index)));
+    let filled = |ending| Some((filled_at(owner, ending)?, ending));
+    let mut endings: Vec<_> = keys.chain(names).filter_map(filled).filter(|(at, _)| *at < limit).collect();
+    endings.sort_unstable_by_key(|(at, _)| Reverse(*at));
+    endings
+}
+
+/// When the value was filled that is there now, if one is.
+fn filled_at(owner: Owner<'_>, ending: Ending) -> Option<u64> {
+    match ending {
+        Ending::Key(identity) => owner.key(identity)?.filled_at(),
+        Ending::Name(index) => owner.name(index)?.filled_at(),
+    }
+}
+
+/// Ends one value, if it is still the one that the round found.
+fn end((at, ending): (u64, Ending)) {
+    let is_there = || current::owner(|owner| filled_at(owner, ending)).flatten() == Some(at);
+    if !is_there() {
+        return;
+    }
+    if let Ending::Key(identity) = ending {
+        run_key_hook(identity);
+    }
+    if is_there() {
+        drop(take(ending));
+    }
+}
+
+/// Runs the key's hook with its value. If the hook replaces the value, the new one belongs to the next round.
+fn run_key_hook(identity: &'static Identity) {
+    let Some(key) = identity.exit_hook() else { return };
+    let share = || current::owner(|owner| owner.key(identity)?.share()).flatten();
+    let Some(value) = share() else { return };
+    panics::contain(What::Hook, || key.run_exit_hook(value.as_any()));
+    let now = share();
+    if now.as_ref().is_some_and(|now| !now.same(&value)) {
+        current::owner(|owner| owner.key(identity).map(|slot| slot.refill()));
+    }
+    drop_all([Some(value), now]);
+}
+
+fn drop_all(values: [Option<Shared>; 2]) {
+    values.into_iter().flatten().for_each(panics::contain_drop);
+}
+
+/// Takes the value out: to be dropped by the caller, or kept for its key's total.
+fn take(ending: Ending) -> Outgoing {
+    match ending {
+        Ending::Key(identity) => match identity.total() {
+            Some(key) => total::retain(identity, key),
+            None => take_with(|owner| Some(Outgoing::from(owner.key(identity)?.exchange(None)))),
+        },
+        Ending::Name(index) => take_with(|owner| owner.take_name_at(index)),
+    }
+}
+
+fn take_with(take: impl FnOnce(Owner<'_>) -> Option<Outgoing>) -> Outgoing {
+    current::owner(take).flatten().unwrap_or_default()
+}
+
+/// What the rounds of an exit left over.
+#[must_use = "dropping it runs the user's code: choose where"]
+pub(crate) struct Leftovers {
+    hooks: Vec<ExitHook>,
+    values: Outgoing,
+}
+
+impl Leftovers {
+    /// A panic in one of them is contained and counted, and the others drop too.
+    pub(crate) fn drop_contained(self) {
+        self.hooks.into_iter().for_each(panics::contain_drop);
+        drop(self.values);
+    }
+}
+
+/// Takes what the rounds left over, and what was retired for readers that have gone by now. The context is not current
+/// any more: nothing can be added.
+pub(crate) fn take_leftovers(owner: Owner<'_>) -> Leftovers {
+    let hooks = take_hooks(owner);
+    let left = hooks.len() + owner.context().raw_slots().filter(|slot| slot.is_filled()).count();
+    stats::add(|counters| &counters.left_over, left as u64);
+    let mut values = owner.take_keys(|_| true);
+    values.append(owner.take_names(|_| true));
+    for _ in 0..PATIENCE {
+        if settle(owner, &mut values) {
+            break;
+        }
+        yield_now();
+    }
+    Leftovers { hooks, values }
+}
+
+/// Collects retired values that no reader can be at any more; says whether that was all but the borrowed ones, which
+/// wait for the end of their borrow.
+fn settle(owner: Owner<'_>, values: &mut Outgoing) -> bool {
+    let waits = |slot: &&RawSlot| slot.has_retired(owner) && !slot.is_borrowed(owner);
+    owner.context().raw_slots().filter(waits).for_each(|slot| values.append(slot.settle(owner)));
+    !owner.context().raw_slots().any(|slot| waits(&slot))
+}

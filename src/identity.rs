@@ -1,0 +1,184 @@
+//! The keys of the program: which (namespace, name) has which index and type.
+//!
+//! Keys are statics, so identities are never removed, and looking one up takes no lock: nobody waits for a thread that
+//! is descheduled here, and a forked child finds nothing locked.
+
+use std::{
+    any::Any,
+    panic::Location,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use once_cell::race::OnceRef;
+
+use crate::{
+    TypeMismatch,
+    chain::Chain,
+    dump::Shown,
+    error::Holder,
+    slot::{At, Shared, Table, ValueType},
+};
+
+/// How many chains the identities are spread over.
+const CHAINS: usize = 1024;
+
+static BY_NAME: [Chain<&'static Identity>; CHAINS] = [const { Chain::new() }; CHAINS];
+static BY_INDEX: Table<OnceRef<'static, Identity>> = Table::new();
+/// Indexes given out.
+static INDEXES: AtomicUsize = AtomicUsize::new(0);
+/// Identities that can be found.
+static FOUND: AtomicUsize = AtomicUsize::new(0);
+
+/// What a `Key` says of itself, its type forgotten.
+pub(crate) trait Declared: Sync {
+    fn shown(&self) -> Shown;
+    fn has_exit_hook(&self) -> bool;
+    /// Runs the key's exit hook, which is the user's code, with a value of the key's type.
+    fn run_exit_hook(&self, value: &dyn Any);
+    fn keeps_total(&self) -> bool;
+    /// Merges two values of the key's type, which is the user's code.
+    fn merge(&self, one: &dyn Any, other: &dyn Any) -> Option<Shared>;
+}
+
+/// One (namespace, name) that keys go by. INVARIANT: no two have one `index`.
+pub(crate) struct Identity {
+    namespace: &'static str,
+    name: &'static str,
+    index: usize,
+    value_type: &'static ValueType,
+    origin: &'static Location<'static>,
+    counted: AtomicBool,
+    /// The statics of this identity, as far as each says something that those before it do not.
+    declared: Chain<&'static dyn Declared>,
+}
+
+/// What is asked for: an identity as one static declares it.
+pub(crate) struct Declaration {
+    pub(crate) namespace: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) origin: &'static Location<'static>,
+    pub(crate) value_type: &'static ValueType,
+    pub(crate) key: &'static dyn Declared,
+}
+
+impl Identity {
+    pub(crate) fn namespace(&self) -> &'static str {
+        self.namespace
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(crate) fn value_type(&self) -> &'static ValueType {
+        self.value_type
+    }
+
+    pub(crate) fn holder(&self) -> Holder {
+        Holder { type_name: self.value_type.name(), place: self.origin }
+    }
+
+    /// What a dump may show: nothing if any static of the identity says secret, else what the first says that says.
+    pub(crate) fn shown(&self) -> Shown {
+        let all = || self.declared.iter().map(|key| key.shown());
+        let secret = all().find(|shown| shown.is_secret());
+        secret.or_else(|| all().find(|shown| !shown.is_opaque())).unwrap_or(Shown::Opaque)
+    }
+
+    pub(crate) fn exit_hook(&self) -> Option<&'static dyn Declared> {
+        self.declared.iter().copied().find(|key| key.has_exit_hook())
+    }
+
+    pub(crate) fn total(&self) -> Option<&'static dyn Declared> {
+        self.declared.iter().copied().find(|key| key.keeps_total())
+    }
+
+    fn goes_by(&self, namespace: &str, name: &str) -> bool {
+        self.name == name && self.namespace == namespace
+    }
+
+    /// Counts it, once. Whoever has a key's place has passed here, be it after another thread.
+    fn be_counted(&self) {
+        // Acquire and release: pair with one another, so that the figure has gone up before anybody goes on. Two threads
+        // that are here at once count it twice, which makes contexts look once more than they need.
+        if !self.counted.load(Ordering::Acquire) {
+            FOUND.fetch_add(1, Ordering::Release);
+            self.counted.store(true, Ordering::Release);
+        }
+    }
+
+    /// Notes what `key` says, unless it adds nothing: a key made again and again must not make this grow.
+    fn declare(&self, key: &'static dyn Declared) {
+        let covers = |have: &&'static dyn Declared| {
+            let shows =
+                key.shown().is_opaque() || have.shown().is_secret() || have.shown().same_kind(key.shown());
+            let hooks = !key.has_exit_hook() || have.has_exit_hook();
+            shows && hooks && (!key.keeps_total() || have.keeps_total())
+        };
+        self.declared.find_or_add(covers, key);
+    }
+}
+
+/// The identity that `declaration` goes by, made at the first use of its first key.
+pub(crate) fn of(declaration: &Declaration) -> Result<&'static Identity, TypeMismatch> {
+    let Declaration { namespace, name, origin, value_type, key } = *declaration;
+    let identity = find(namespace, name).unwrap_or_else(|| add(declaration));
+    if !identity.value_type.same(value_type) {
+        let asked = Holder { type_name: value_type.name(), place: origin };
+        return Err(TypeMismatch::new(namespace, name, identity.holder(), asked));
+    }
+    identity.declare(key);
+    identity.be_counted();
+    Ok(identity)
+}
+
+#[cold]
+fn add(declaration: &Declaration) -> &'static Identity {
+    let Declaration { namespace, name, origin, value_type, .. } = *declaration;
+    // Relaxed: the number alone matters, and the addition makes it unique. If another thread adds the same identity at
+    // this moment, one of the two is never found and its index never used.
+    let index = INDEXES.fetch_add(1, Ordering::Relaxed);
+    let identity = Box::new(Identity {
+        namespace,
+        name,
+        index,
+        value_type,
+        origin,
+        counted: AtomicBool::new(false),
+        declared: Chain::new(),
+    });
+    let identity: &'static Identity = Box::leak(identity);
+    let by_index = BY_INDEX.get_or_grow(At::index(index));
+    assert!(by_index.set(identity).is_ok(), "threadctx: an index was given out twice");
+    chain(namespace, name).find_or_add(|have| have.goes_by(namespace, name), identity)
+}
+
+/// The identity that goes by this, if a key of it was used before.
+pub(crate) fn find(namespace: &str, name: &str) -> Option<&'static Identity> {
+    chain(namespace, name).iter().copied().find(|identity| identity.goes_by(namespace, name))
+}
+
+/// The identity at `index`, at which a slot is filled.
+pub(crate) fn at(index: usize) -> &'static Identity {
+    let identity = BY_INDEX.get(At::index(index)).and_then(OnceRef::get);
+    identity.expect("an identity can be found by its index before anything is stored for it")
+}
+
+/// Goes up each time that an identity has come.
+pub(crate) fn count() -> usize {
+    FOUND.load(Ordering::Acquire)
+}
+
+fn chain(namespace: &str, name: &str) -> &'static Chain<&'static Identity> {
+    &BY_NAME[mark(namespace, name) as usize % CHAINS]
+}
+
+/// A number that (namespace, name) pairs seldom share (FNV-1a, with a byte between the two that no text has).
+pub(crate) fn mark(namespace: &str, name: &str) -> u32 {
+    let bytes = namespace.bytes().chain([0xff]).chain(name.bytes());
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}

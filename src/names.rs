@@ -1,0 +1,416 @@
+//! Dynamic names: the values of a context that were put in by name and that no key goes by (yet).
+//!
+//! Each sits in a slot of its own, in a table beside the keys' table. The owner finds it through a private index; other
+//! threads look through the table. A slot whose name was removed is used again for the next new name.
+
+use std::{
+    borrow::Borrow,
+    collections::{BTreeSet, HashMap},
+    hash::{Hash, Hasher},
+    panic::Location,
+    sync::Arc,
+};
+
+use crate::{
+    context::Context,
+    current::Owner,
+    dump::Shown,
+    error::Holder,
+    identity::{self, Identity},
+    slot::{At, Outgoing, OwnedSlot, RawSlot, Shared, Slot, Table, ValueType},
+};
+
+/// The names of one context, as everybody sees them.
+pub(crate) struct Names(Table<Slot<Named>>);
+
+impl Default for Names {
+    fn default() -> Self {
+        Self(Table::new())
+    }
+}
+
+/// A value with what is known of it.
+pub(crate) struct Named {
+    pub(crate) about: About,
+    pub(crate) value: Shared,
+}
+
+impl Named {
+    /// A count of the value, or, where it is not a `T`, who says so.
+    fn of_type<T: Send + Sync + 'static>(&self) -> Result<Arc<T>, Holder> {
+        if !self.value.of().is::<T>() {
+            return Err(self.about.holder());
+        }
+        Ok(self.value.clone().downcast().expect("the type was just compared"))
+    }
+}
+
+/// What can be said of a named value without touching it.
+#[derive(Clone)]
+pub(crate) struct About {
+    pub(crate) title: Arc<Title>,
+    pub(crate) value_type: &'static ValueType,
+    pub(crate) shown: Shown,
+    /// Where the name got its type.
+    pub(crate) origin: &'static Location<'static>,
+}
+
+impl About {
+    pub(crate) fn holder(&self) -> Holder {
+        Holder { type_name: self.value_type.name(), place: self.origin }
+    }
+}
+
+/// A name in its namespace.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Title {
+    pub(crate) namespace: Box<str>,
+    pub(crate) name: Box<str>,
+}
+
+impl Title {
+    pub(crate) fn new(namespace: &str, name: &str) -> Arc<Self> {
+        Arc::new(Self { namespace: namespace.into(), name: name.into() })
+    }
+
+    fn is(&self, namespace: &str, name: &str) -> bool {
+        *self.name == *name && *self.namespace == *namespace
+    }
+}
+
+/// Either form of a title, so that a look-up needs no allocation.
+trait Titled {
+    fn parts(&self) -> (&str, &str);
+}
+
+impl Titled for Arc<Title> {
+    fn parts(&self) -> (&str, &str) {
+        (&self.namespace, &self.name)
+    }
+}
+
+impl Titled for (&str, &str) {
+    fn parts(&self) -> (&str, &str) {
+        *self
+    }
+}
+
+/// The index' key: hashes and compares by its parts, as `dyn Titled` does.
+struct Entry(Arc<Title>);
+
+impl<'a> Borrow<dyn Titled + 'a> for Entry {
+    fn borrow(&self) -> &(dyn Titled + 'a) {
+        &self.0
+    }
+}
+
+impl Hash for dyn Titled + '_ {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+impl PartialEq for dyn Titled + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for dyn Titled + '_ {}
+
+impl Hash for Entry {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.parts().hash(state);
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Entry {}
+
+/// The owner's way to its names.
+#[derive(Default)]
+pub(crate) struct NameIndex {
+    by_title: HashMap<Entry, usize>,
+    /// Slots that were used and are empty.
+    free: Vec<usize>,
+    /// [`identity::count`] when names were last given over to their keys.
+    adopted: usize,
+    /// Whether some name is in use with another type than the key's that goes by it.
+    clashes: bool,
+}
+
+impl NameIndex {
+    fn find(&self, namespace: &str, name: &str) -> Option<usize> {
+        self.by_title.get(&(namespace, name) as &dyn Titled).copied()
+    }
+
+    /// A slot for a new name.
+    fn add(&mut self, title: Arc<Title>) -> usize {
+        let slot = self.free.pop().unwrap_or(self.by_title.len());
+        self.by_title.insert(Entry(title), slot);
+        slot
+    }
+
+    fn remove(&mut self, namespace: &str, name: &str) -> Option<usize> {
+        let slot = self.by_title.remove(&(namespace, name) as &dyn Titled)?;
+        self.free.push(slot);
+        // The next access finds out afresh whether a clash is left.
+        self.adopted = 0;
+        Some(slot)
+    }
+
+    fn titles(&self) -> impl Iterator<Item = (&Arc<Title>, usize)> {
+        self.by_title.iter().map(|(entry, slot)| (&entry.0, *slot))
+    }
+}
+
+/// Everybody's side.
+impl Names {
+    pub(crate) fn raw_slots(&self) -> impl Iterator<Item = &RawSlot> {
+        self.0.iter().map(|(_, slot)| &**slot)
+    }
+
+    /// The slots that have a value.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = (usize, &Slot<Named>)> {
+        self.0.iter().filter(|(_, slot)| slot.is_filled())
+    }
+
+    /// What can be said of each value, without touching it.
+    pub(crate) fn about(&self) -> impl Iterator<Item = About> {
+        self.filled().filter_map(|(_, slot)| slot.look(None, |named| named.about.clone()).ok().flatten())
+    }
+
+    /// The value that goes by this name, or, where that is not a `T`, who says so.
+    pub(crate) fn read<T: Send + Sync + 'static>(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Result<Arc<T>, Holder>> {
+        let mark = identity::mark(namespace, name);
+        let candidates = self.filled().filter(|(_, slot)| slot.marked() == mark);
+        let mut looks = candidates.map(|(_, slot)| {
+            slot.look(None, |named| named.about.title.is(namespace, name).then(|| named.of_type()))
+                .ok()
+                .flatten()
+        });
+        looks.find_map(Option::flatten)
+    }
+
+    pub(crate) fn slot(&self, index: usize) -> Option<&Slot<Named>> {
+        self.0.get(At::index(index))
+    }
+
+    pub(crate) fn slot_or_grow(&self, index: usize) -> &Slot<Named> {
+        self.0.get_or_grow(At::index(index))
+    }
+}
+
+/// What a write by name displaced, for the caller to drop once it has let go of everything.
+#[must_use = "dropping the values runs the user's code: choose where"]
+#[derive(Default)]
+pub(crate) struct DisplacedByName {
+    pub(crate) former: Option<Shared>,
+    pub(crate) outgoing: Outgoing,
+}
+
+/// The owner's side.
+impl<'a> Owner<'a> {
+    fn named(self, namespace: &str, name: &str) -> Option<OwnedSlot<'a, Named>> {
+        self.name(self.own().index.borrow().find(namespace, name)?)
+    }
+
+    /// Who gave the name its type, if it has one, and that type.
+    pub(crate) fn holder_of_name(self, namespace: &str, name: &str) -> Option<(Holder, &'static ValueType)> {
+        match self.named(namespace, name) {
+            Some(slot) => slot.peek(|named| (named.about.holder(), named.about.value_type)),
+            None => {
+                identity::find(namespace, name).map(|identity| (identity.holder(), identity.value_type()))
+            }
+        }
+    }
+
+    /// The value that goes by this name, or, where that is not a `T`, who says so.
+    pub(crate) fn read_name<T>(self, namespace: &str, name: &str) -> Option<Result<Arc<T>, Holder>>
+    where
+        T: Send + Sync + 'static,
+    {
+        if let Some(slot) = self.named(namespace, name) {
+            return slot.peek(Named::of_type);
+        }
+        let identity = identity::find(namespace, name)?;
+        let value = self.key(identity)?.share()?;
+        Some(value.downcast().map_err(|_| identity.holder()))
+    }
+
+    pub(crate) fn has_name(self, namespace: &str, name: &str) -> bool {
+        let is_filled = |identity| self.context().keys.of(identity).is_some_and(RawSlot::is_filled);
+        self.named(namespace, name).is_some() || identity::find(namespace, name).is_some_and(is_filled)
+    }
+
+    /// Stores `value` under a name that has no type or the value's: as the key's value where a key goes by the name.
+    pub(crate) fn put(
+        self,
+        title: (&str, &str),
+        value: Shared,
+        about: (Shown, &'static Location<'static>),
+    ) -> DisplacedByName {
+        let (namespace, name) = title;
+        if let Some(slot) = self.named(namespace, name) {
+            return self.put_again(&slot, value, about.0);
+        }
+        if let Some(identity) = identity::find(namespace, name) {
+            return self.put_in_key(identity, value);
+        }
+        let title = Title::new(namespace, name);
+        let (shown, origin) = about;
+        let about = About { title: Arc::clone(&title), value_type: value.of(), shown, origin };
+        let index = self.own().index.borrow_mut().add(title);
+        let slot = self.name_or_grow(index);
+        slot.mark(identity::mark(namespace, name));
+        stored(&slot, Named { about, value })
+    }
+
+    fn put_again(self, slot: &OwnedSlot<'_, Named>, value: Shared, shown: Shown) -> DisplacedByName {
+        let about = slot.peek(|named| About { shown, ..named.about.clone() });
+        let about = about.expect("the index leads to slots that are filled");
+        stored(slot, Named { about, value })
+    }
+
+    fn put_in_key(self, identity: &Identity, value: Shared) -> DisplacedByName {
+        let slot = self.key_or_grow(identity);
+        let displaced = slot.exchange(Some(value));
+        if !identity.shown().is_opaque() {
+            slot.stamp();
+        }
+        DisplacedByName { former: displaced.shared, outgoing: displaced.outgoing }
+    }
+
+    /// Removes what goes by this name; `None` if nothing does.
+    pub(crate) fn take_name(self, namespace: &str, name: &str) -> Option<Outgoing> {
+        let mut outgoing = Outgoing::default();
+        let displaced = match self.named(namespace, name) {
+            Some(slot) => {
+                self.own().index.borrow_mut().remove(namespace, name);
+                slot.exchange(None)
+            }
+            None => self.key(identity::find(namespace, name)?)?.exchange(None),
+        };
+        let was_there = displaced.shared.is_some();
+        outgoing.add(displaced);
+        was_there.then_some(outgoing)
+    }
+
+    /// Removes the name whose slot is at `index`.
+    pub(crate) fn take_name_at(self, index: usize) -> Option<Outgoing> {
+        let title = self.name(index)?.peek(|named| Arc::clone(&named.about.title))?;
+        self.take_name(&title.namespace, &title.name)
+    }
+
+    /// Removes the names for which `wanted`.
+    pub(crate) fn take_names(self, wanted: impl Fn(&Title) -> bool) -> Outgoing {
+        let titles: Vec<_> = self.own().index.borrow().titles().map(|(title, _)| Arc::clone(title)).collect();
+        let mut outgoing = Outgoing::default();
+        for title in titles.iter().filter(|title| wanted(title)) {
+            outgoing.append(self.take_name(&title.namespace, &title.name).unwrap_or_default());
+        }
+        outgoing
+    }
+
+    /// Gives names over to keys that have come since this was last done, where the types agree.
+    pub(crate) fn adopt_names(self) -> Outgoing {
+        let mut outgoing = Outgoing::default();
+        // Before the look at the names: a key that comes meanwhile is looked for again.
+        let count = identity::count();
+        if self.context().names().is_none() || self.own().index.borrow().adopted == count {
+            return outgoing;
+        }
+        let mut clashes = false;
+        for (title, identity) in self.names_with_a_key() {
+            let value = self
+                .named(&title.namespace, &title.name)
+                .and_then(|slot| slot.peek(|named| named.value.clone()));
+            match value {
+                Some(value) if value.of().same(identity.value_type()) => {
+                    // First into the key, then out of the names: whoever reads meanwhile finds it in one of them.
+                    outgoing.append(self.put_in_key(identity, value).outgoing);
+                    outgoing.append(self.take_name(&title.namespace, &title.name).unwrap_or_default());
+                }
+                _ => clashes = true,
+            }
+        }
+        let mut index = self.own().index.borrow_mut();
+        (index.adopted, index.clashes) = (count, clashes);
+        outgoing
+    }
+
+    fn names_with_a_key(self) -> Vec<(Arc<Title>, &'static Identity)> {
+        let index = self.own().index.borrow();
+        let with_key = |(title, _): (&Arc<Title>, _)| {
+            Some((Arc::clone(title), identity::find(&title.namespace, &title.name)?))
+        };
+        index.titles().filter_map(with_key).collect()
+    }
+
+    /// Who uses this name, which a key goes by, with another type than the key's.
+    pub(crate) fn name_clash(self, namespace: &str, name: &str) -> Option<Holder> {
+        if !self.own().index.borrow().clashes {
+            return None;
+        }
+        self.named(namespace, name)?.peek(|named| named.about.holder())
+    }
+}
+
+/// Stores a named value in its slot and gives what was there.
+fn stored(slot: &OwnedSlot<'_, Named>, named: Named) -> DisplacedByName {
+    let is_stamped = !named.about.shown.is_opaque();
+    let displaced = slot.store(named);
+    if is_stamped {
+        slot.stamp();
+    }
+    let in_place = displaced.value.map(|named| named.value);
+    let shared =
+        displaced.shared.and_then(|named| Some(named.as_any().downcast_ref::<Named>()?.value.clone()));
+    DisplacedByName { former: in_place.or(shared), outgoing: displaced.outgoing }
+}
+
+/// What everybody can read and list.
+impl Context {
+    /// The value that goes by this name, be it a key's, or, where that is not a `T`, who says so.
+    pub(crate) fn read<T: Send + Sync + 'static>(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Result<Arc<T>, Holder>> {
+        let by_key = || {
+            let identity = identity::find(namespace, name)?;
+            let value = self.keys.read(identity, None).ok().flatten()?;
+            Some(value.downcast().map_err(|_| identity.holder()))
+        };
+        // Between the two looks the owner may move a value from its name to the key: never back.
+        by_key().or_else(|| self.names()?.read(namespace, name)).or_else(by_key)
+    }
+
+    fn titles(&self) -> BTreeSet<(String, String)> {
+        let keys = self.filled_keys().map(|(key, _)| (key.namespace().to_owned(), key.name().to_owned()));
+        let names = self.names().into_iter().flat_map(Names::about);
+        keys.chain(names.map(|about| (about.title.namespace.to_string(), about.title.name.to_string())))
+            .collect()
+    }
+
+    /// The namespaces that have a value in them, sorted.
+    pub(crate) fn namespaces(&self) -> Vec<String> {
+        let mut namespaces: Vec<_> = self.titles().into_iter().map(|(namespace, _)| namespace).collect();
+        namespaces.dedup();
+        namespaces
+    }
+
+    /// The names in `namespace` that have a value, sorted.
+    pub(crate) fn names_in(&self, namespace: &str) -> Vec<String> {
+        self.titles().into_iter().filter(|(of, _)| of == namespace).map(|(_, name)| name).collect()
+    }
+}

@@ -1,0 +1,183 @@
+//! All live contexts, by ident. The map is private to this file: no guard of it leaves, and nothing of the user's runs
+//! while one is held.
+//!
+//! A forked child cannot use its parent's map, whose locks may be held by threads that do not exist any more. It gets a
+//! fresh registry, linked behind the old one; the old one is never touched again.
+
+use std::{
+    hash::{BuildHasherDefault, DefaultHasher},
+    sync::Arc,
+    thread,
+};
+
+use dashmap::DashMap;
+use once_cell::race::OnceBox;
+
+use crate::{
+    ContextRef, Ident,
+    context::{Context, State},
+    fork,
+    stats::Counters,
+    sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+};
+
+type Map = DashMap<Ident, Arc<Context>, BuildHasherDefault<DefaultHasher>>;
+
+/// The map gives memory back when it has shrunk to this part of its largest size since it last did.
+const SHRINK_AT: usize = 4;
+/// Below this many contexts at the most it is not worth the work.
+const SMALL: usize = 256;
+
+struct Registry {
+    map: Map,
+    shards: usize,
+    counters: Counters,
+    live: AtomicUsize,
+    /// The largest `live` since the map last gave memory back.
+    peak: AtomicUsize,
+    /// After a fork, in the child: the one that counts.
+    next: OnceBox<Registry>,
+}
+
+static FIRST: OnceBox<Registry> = OnceBox::new();
+static SERIALS: AtomicU64 = AtomicU64::new(0);
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+
+impl Registry {
+    fn with_shards(shards: usize) -> Self {
+        Self {
+            map: Map::with_capacity_and_hasher_and_shard_amount(0, BuildHasherDefault::default(), shards),
+            shards,
+            counters: Counters::default(),
+            live: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            next: OnceBox::new(),
+        }
+    }
+
+    /// Gives memory back after a burst.
+    fn shrink_if_worth(&self, live: usize) {
+        // Relaxed: a hint; two threads that shrink at once do some work twice.
+        let peak = self.peak.load(Ordering::Relaxed);
+        if peak >= SMALL && live <= peak / SHRINK_AT {
+            self.peak.store(live, Ordering::Relaxed);
+            self.map.shrink_to_fit();
+        }
+    }
+}
+
+/// The registry of this process.
+fn registry() -> &'static Registry {
+    let mut registry = FIRST.get_or_init(|| Box::new(Registry::with_shards(shards())));
+    while let Some(next) = registry.next.get() {
+        registry = next;
+    }
+    registry
+}
+
+/// Enough shards that threads seldom meet in one.
+fn shards() -> usize {
+    (thread::available_parallelism().map_or(1, usize::from) * 4).next_power_of_two()
+}
+
+pub(crate) fn counters() -> &'static Counters {
+    &registry().counters
+}
+
+/// Counts up over all contexts.
+pub(crate) fn next_serial() -> u64 {
+    // Relaxed: the number alone matters, and the addition makes it unique.
+    SERIALS.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// Counts up over forks: which process this is.
+pub(crate) fn process() -> u32 {
+    // Relaxed: it changes in a forked child only, before that has a second thread.
+    PROCESS.load(Ordering::Relaxed)
+}
+
+pub(crate) fn add(context: Arc<Context>) {
+    fork::watch();
+    let registry = registry();
+    registry.map.insert(context.ident(), context);
+    // Relaxed: figures; the map itself orders the contexts.
+    let live = registry.live.fetch_add(1, Ordering::Relaxed) + 1;
+    registry.peak.fetch_max(live, Ordering::Relaxed);
+    registry.counters.registered.fetch_add(1, Ordering::Relaxed);
+}
+
+pub(crate) fn remove(context: &Context) {
+    let registry = registry();
+    let removed = registry.map.remove_if(&context.ident(), |_, found| found.serial() == context.serial());
+    if removed.is_some() {
+        // Relaxed: as in `add`.
+        let live = registry.live.fetch_sub(1, Ordering::Relaxed) - 1;
+        registry.counters.exited.fetch_add(1, Ordering::Relaxed);
+        registry.shrink_if_worth(live);
+    }
+    // The map's count is dropped here, where no lock is held.
+    drop(removed);
+}
+
+pub(crate) fn live() -> usize {
+    registry().live.load(Ordering::Relaxed)
+}
+
+/// In a forked child: a registry with this one context at most.
+pub(crate) fn restart(only: Option<Arc<Context>>) {
+    let old = registry();
+    let fresh = Registry::with_shards(old.shards);
+    assert!(
+        old.next.set(Box::new(fresh)).is_ok(),
+        "threadctx: a forked child has one thread, which restarts once"
+    );
+    // Relaxed: there is one thread.
+    PROCESS.fetch_add(1, Ordering::Relaxed);
+    only.into_iter().for_each(add);
+}
+
+/// Every live context, oldest first.
+pub(crate) fn all() -> Vec<ContextRef> {
+    let registry = registry();
+    let mut all: Vec<_> = registry.map.iter().map(|entry| ContextRef::new(Arc::clone(&entry))).collect();
+    all.sort_unstable_by_key(|context| context.context().serial());
+    all
+}
+
+/// The context of `ident`, if it is live.
+///
+/// ```
+/// use std::sync::mpsc;
+///
+/// let (ready, wait) = mpsc::channel();
+/// let (go, end) = mpsc::channel::<()>();
+/// let worker = std::thread::spawn(move || {
+///     threadctx::get_thread_ctx();
+///     ready.send(()).unwrap();
+///     end.recv().unwrap_err();
+/// });
+/// wait.recv().unwrap();
+/// let id = worker.thread().id();
+/// assert!(threadctx::context(id).is_some());
+/// drop(go);
+/// worker.join().unwrap();
+/// assert!(threadctx::context(id).is_none());
+/// ```
+pub fn context(ident: impl Into<Ident>) -> Option<ContextRef> {
+    let ident = ident.into();
+    let found = registry().map.get(&ident).map(|entry| ContextRef::new(Arc::clone(&entry)));
+    found.filter(|context| context.state() != State::Exited)
+}
+
+/// Every live context, oldest first; one that is exiting is among them until its values are gone.
+///
+/// ```
+/// threadctx::get_thread_ctx();
+/// for context in threadctx::contexts() {
+///     println!("{:?} {}", context.thread_name(), context.ident());
+/// }
+/// # assert!(!threadctx::contexts().is_empty());
+/// ```
+pub fn contexts() -> Vec<ContextRef> {
+    all()
+}

@@ -1,0 +1,281 @@
+//! Where one key's value sits in one context: written by one thread, read by all, and nobody waits for the reader.
+//!
+//! A slot holds at most one strong count of an `Arc<T>`. Only the **owner**, the thread its context is current on,
+//! changes which one; **readers** on any thread take a count of their own.
+//!
+//! The atomic `word` says who is inside:
+//!
+//! | word | meaning |
+//! |---|---|
+//! | 0 | idle, and nobody but the slot has ever had the present allocation |
+//! | `WRITER` | the owner is replacing the value; readers try again |
+//! | n (low bits) | n readers are between having entered and having a count of their own |
+//! | `EXPOSED` | an `Arc` of the present allocation was handed out at some time |
+//!
+//! *Owner read* ([`OwnedSlot::borrow`]): load the pointer, count the borrow in a plain cell. Nobody else changes the
+//! pointer, so there is nothing to synchronise with.
+//!
+//! *Reader* ([`RawSlot::inspect`]): enter by compare-exchange, setting `EXPOSED`; take a count; leave. No code of the user's
+//! runs inside, so the stay is a handful of instructions, though the scheduler may stretch it.
+//!
+//! *Owner write*: from 0 to `WRITER` and the value is the owner's alone: it is replaced in place
+//! ([`OwnedSlot::set_in_place`]). If only `EXPOSED` stands in the way, `Arc::get_mut` decides under `WRITER`; its answer
+//! also covers a `Weak` somebody kept, which a look at the strong count would not. With a reader inside, or a borrow of
+//! the owner's own open, a new `Arc` is published by swapping the pointer, and the old count goes to the owner's
+//! [`RetireList`] until a later moment at which nobody can be inside ([`OwnedSlot::exchange`]).
+//!
+//! So a reader that is descheduled in the middle costs the owner an allocation, never a wait.
+
+use std::{cell::Cell, marker::PhantomData, ops::Deref, ptr::NonNull, sync::Arc};
+
+use crate::{
+    clock,
+    current::Owner,
+    sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, spin_loop, yield_now},
+};
+
+mod owned;
+mod place;
+mod shared;
+mod table;
+
+pub(crate) use owned::{Borrowed, Displaced, Outgoing, OwnedRaw, OwnedSlot, RetireList};
+pub(crate) use place::{KeySlots, Place, PlaceCell};
+pub(crate) use shared::{Shared, ValueType};
+pub(crate) use table::{At, Table};
+
+/// The owner is inside; readers keep out and look again.
+const WRITER: u32 = 1 << 31;
+/// Set by whoever hands out an `Arc`; cleared by the owner, under `WRITER`, once the value is proven its own again.
+const EXPOSED: u32 = 1 << 30;
+/// The number of readers inside.
+const READERS: u32 = EXPOSED - 1;
+
+/// In `RawSlot::owner`: the retire list has former values of this slot.
+const RETIRED: u32 = 1 << 31;
+/// In `RawSlot::owner`: an initialiser of this slot is running further up the stack.
+const INITIALISING: u32 = 1 << 30;
+/// In `RawSlot::owner`: how many borrows of the owner's are open.
+const BORROWS: u32 = INITIALISING - 1;
+
+/// How often a reader spins before it begins to give its time slice away.
+const SPINS: u32 = 32;
+
+/// The slot, its type forgotten. It drops nothing: exit empties every slot, and what a context still holds that never
+/// got to exit (a forked child's copy of another thread's) may only be leaked.
+///
+/// INVARIANT: `value` is null or one strong count of an `Arc` of the type the slot is for, and only the owner stores it.
+#[derive(Default)]
+pub(crate) struct RawSlot {
+    word: AtomicU32,
+    /// Owner only: `RETIRED`, `INITIALISING` and the count of open borrows.
+    owner: Cell<u32>,
+    value: AtomicPtr<()>,
+    /// Owner only: when it was filled, in the context's own count.
+    filled: Cell<u64>,
+    /// When it was last written, for keys that a dump shows; 0 otherwise.
+    written: AtomicU64,
+    /// How often since it was filled, for keys that a dump shows.
+    writes: AtomicU32,
+    /// For names: part of the name's hash, so that readers skip what cannot be theirs.
+    mark: AtomicU32,
+}
+
+// SAFETY: the two `Cell`s are touched through an `OwnedSlot`, a `Borrowed` or `RawSlot::after_fork` only, which exist
+// on the one thread where the context is current; another thread gets at the atomics alone. A context that becomes
+// current elsewhere (a task's) was handed over by whatever moved it there, which orders the cells too.
+unsafe impl Sync for RawSlot {}
+
+/// A reader found the owner writing each time it looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Busy;
+
+/// A reader between having entered and having a count of its own.
+struct Reading<'a>(&'a RawSlot);
+
+/// The owner, with nobody else inside.
+struct Writing<'a> {
+    slot: &'a RawSlot,
+    exposed: bool,
+}
+
+impl RawSlot {
+    /// Enters as a reader, giving up after `tries` looks (`None`: never).
+    fn enter(&self, tries: Option<u32>) -> Result<Reading<'_>, Busy> {
+        let mut tried = 0;
+        loop {
+            let word = self.word.load(Ordering::Relaxed);
+            // Acquire: pairs with the release in `Writing::leave`; what the owner wrote in place is seen whole.
+            // A pointer published without WRITER is ordered by its own swap and load.
+            let entered = word & WRITER == 0
+                && self
+                    .word
+                    .compare_exchange_weak(word, (word + 1) | EXPOSED, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok();
+            if entered {
+                return Ok(Reading(self));
+            }
+            tried += 1;
+            match tries {
+                Some(most) if tried >= most => return Err(Busy),
+                _ if tried % SPINS == 0 => yield_now(),
+                _ => spin_loop(),
+            }
+        }
+    }
+
+    /// Everybody's look at the present value, from inside: `look` is ours, short, and lets nothing panic, wait or drop.
+    fn inspect<R>(&self, tries: Option<u32>, look: impl FnOnce(NonNull<()>) -> R) -> Result<Option<R>, Busy> {
+        if !self.is_filled() {
+            return Ok(None);
+        }
+        let _inside = self.enter(tries)?;
+        // Acquire: pairs with the release swap in `publish`, which publishes the new value's contents.
+        Ok(NonNull::new(self.value.load(Ordering::Acquire)).map(look))
+    }
+
+    pub(crate) fn is_filled(&self) -> bool {
+        // Relaxed: nothing is read through it; whoever wants the value enters.
+        !self.value.load(Ordering::Relaxed).is_null()
+    }
+
+    /// When it was last written (see [`clock`]) and how often since it was filled; zeros where nobody counts.
+    pub(crate) fn history(&self) -> (u64, u32) {
+        // Relaxed: two figures for people; they need not agree to the instruction.
+        (self.written.load(Ordering::Relaxed), self.writes.load(Ordering::Relaxed))
+    }
+
+    /// The mark that [`OwnedSlot::mark`] left.
+    pub(crate) fn marked(&self) -> u32 {
+        // Relaxed: a filter; what passes it is checked against the value itself.
+        self.mark.load(Ordering::Relaxed)
+    }
+
+    /// Enters as the owner, if no reader is inside.
+    fn try_write(&self) -> Option<Writing<'_>> {
+        let word = self.word.load(Ordering::Relaxed);
+        if word & READERS != 0 {
+            return None;
+        }
+        // Acquire: pairs with the release in `Reading`'s drop: whoever was inside has taken its count before we look.
+        self.word
+            .compare_exchange(word, word | WRITER, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+            .then_some(Writing { slot: self, exposed: word & EXPOSED != 0 })
+    }
+
+    /// An `Arc` of the present allocation is being handed out, or one that was is being put in.
+    fn expose(&self) {
+        // Relaxed: only the owner decides by this bit what it may do in place, and the owner is who sets it here.
+        if self.word.load(Ordering::Relaxed) & EXPOSED == 0 {
+            self.word.fetch_or(EXPOSED, Ordering::Relaxed);
+        }
+    }
+
+    fn borrows(&self) -> u32 {
+        self.owner.get() & BORROWS
+    }
+
+    fn note(&self, bit: u32, on: bool) {
+        self.owner.set(if on { self.owner.get() | bit } else { self.owner.get() & !bit });
+    }
+
+    #[inline]
+    fn stamp(&self) {
+        // Relaxed, and no read-modify-write: the owner alone writes them.
+        self.written.store(clock::now(), Ordering::Relaxed);
+        self.writes.store(self.writes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// The retired values of this slot. Called when nobody is inside and nothing is borrowed.
+    fn reap(&self, owner: Owner<'_>) -> Outgoing {
+        if !self.has_retired(owner) {
+            return Outgoing::default();
+        }
+        self.note(RETIRED, false);
+        owner.retired().take_of(self)
+    }
+
+    /// Tries once more to let retired values go.
+    pub(crate) fn settle(&self, owner: Owner<'_>) -> Outgoing {
+        let alone = if self.borrows() == 0 { self.try_write() } else { None };
+        let Some(writing) = alone else { return Outgoing::default() };
+        let outgoing = self.reap(owner);
+        let exposed = writing.exposed;
+        writing.leave(exposed);
+        outgoing
+    }
+
+    pub(crate) fn is_borrowed(&self, _: Owner<'_>) -> bool {
+        self.borrows() != 0
+    }
+
+    /// Whether former values of this slot wait for a reader or a borrow to end.
+    pub(crate) fn has_retired(&self, _: Owner<'_>) -> bool {
+        self.owner.get() & RETIRED != 0
+    }
+
+    /// In a forked child, for the context of the thread that forked: readers that were inside no longer exist.
+    pub(crate) fn after_fork(&self, _: Owner<'_>) {
+        // Relaxed: there is one thread.
+        let word = self.word.load(Ordering::Relaxed);
+        self.word.store(word & EXPOSED, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the acquire in `try_write`: our count was taken before the owner finds us gone.
+        self.0.word.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl Writing<'_> {
+    /// Lets readers in again. `exposed`: whether somebody may have the value that is there now.
+    #[inline]
+    fn leave(self, exposed: bool) {
+        // Release: pairs with the acquire in `enter`. A plain store: while WRITER stands nobody else changes the word.
+        self.slot.word.store(if exposed { EXPOSED } else { 0 }, Ordering::Release);
+    }
+}
+
+/// A slot of a type that is known by construction.
+#[repr(transparent)]
+pub(crate) struct Slot<T> {
+    raw: RawSlot,
+    of: PhantomData<Arc<T>>,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self { raw: RawSlot::default(), of: PhantomData }
+    }
+}
+
+impl<T> Deref for Slot<T> {
+    type Target = RawSlot;
+
+    fn deref(&self) -> &RawSlot {
+        &self.raw
+    }
+}
+
+impl<T: Send + Sync + 'static> Slot<T> {
+    /// Everybody's read: a count of the present value.
+    pub(crate) fn read(&self) -> Option<Arc<T>> {
+        let shared = self.raw.inspect(None, |value| {
+            // SAFETY: by the slot's INVARIANT a count of an `Arc<T>`; the owner, seeing us inside, lets it go to nobody.
+            unsafe { Arc::increment_strong_count(value.cast::<T>().as_ptr()) };
+            value.cast::<T>().as_ptr()
+        });
+        // SAFETY: the pointer is of an `Arc<T>`, and the count taken above is ours to give.
+        shared.unwrap_or(None).map(|value| unsafe { Arc::from_raw(value) })
+    }
+
+    /// Everybody's look at the value from inside, for types of ours: see [`RawSlot::inspect`].
+    pub(crate) fn look<R>(&self, tries: Option<u32>, look: impl FnOnce(&T) -> R) -> Result<Option<R>, Busy> {
+        // SAFETY: by the slot's INVARIANT a count of an `Arc<T>`; the owner, seeing us inside, lets it go to nobody and
+        // writes nothing in place.
+        self.raw.inspect(tries, |value| look(unsafe { value.cast::<T>().as_ref() }))
+    }
+}

@@ -1,0 +1,317 @@
+//! The owner's side of a slot: borrows, writes, and what they leave to be dropped later.
+
+use std::{cell::RefCell, marker::PhantomData, mem, ops::Deref, ptr, ptr::NonNull, sync::Arc};
+
+use super::{INITIALISING, RETIRED, RawSlot, Shared, Slot, ValueType, WRITER, Writing};
+use crate::{
+    context::Context,
+    current::{self, Owner},
+    panics,
+    sync::Ordering,
+};
+
+/// Counts that a slot had to give up while somebody could still be inside, each with the slot it came from.
+#[derive(Default)]
+pub(crate) struct RetireList(RefCell<Vec<(*const RawSlot, Shared)>>);
+
+// SAFETY: the pointers are compared, never followed, and the counts are `Send`.
+unsafe impl Send for RetireList {}
+
+/// Values on their way out. Dropping them runs code of the user's: let go of everything first.
+///
+/// They drop in order, and a panic in one is contained and counted, so that the others drop too.
+#[must_use = "dropping the values runs the user's code: choose where"]
+#[derive(Default)]
+pub(crate) struct Outgoing(Vec<Shared>);
+
+impl<T> From<Displaced<T>> for Outgoing {
+    fn from(displaced: Displaced<T>) -> Self {
+        let mut outgoing = Self::default();
+        outgoing.add(displaced);
+        outgoing
+    }
+}
+
+impl Outgoing {
+    pub(crate) fn add<T>(&mut self, displaced: Displaced<T>) {
+        let Displaced { value: _, shared, outgoing } = displaced;
+        self.0.extend(shared);
+        self.append(outgoing);
+    }
+
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+}
+
+impl RetireList {
+    fn add(&self, slot: &RawSlot, value: Shared) {
+        self.0.borrow_mut().push((slot, value));
+    }
+
+    pub(super) fn take_of(&self, slot: &RawSlot) -> Outgoing {
+        let mut list = self.0.borrow_mut();
+        let (taken, kept) = mem::take(&mut *list).into_iter().partition(|(from, _)| ptr::eq(*from, slot));
+        *list = kept;
+        let taken: Vec<_> = taken;
+        Outgoing(taken.into_iter().map(|(_, value)| value).collect())
+    }
+}
+
+impl Drop for RetireList {
+    fn drop(&mut self) {
+        drop(Outgoing(self.0.take().into_iter().map(|(_, value)| value).collect()));
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        for value in self.0.drain(..) {
+            panics::contain_drop(value);
+        }
+    }
+}
+
+/// What a write displaced, for the caller to drop or pass on once it has let go of everything.
+#[must_use = "dropping the values runs the user's code: choose where"]
+pub(crate) struct Displaced<T> {
+    /// The former value, moved out.
+    pub(crate) value: Option<T>,
+    /// The former value, shared.
+    pub(crate) shared: Option<Shared>,
+    pub(crate) outgoing: Outgoing,
+}
+
+/// A slot of the current context, with the right to write it.
+pub(crate) struct OwnedRaw<'a> {
+    slot: &'a RawSlot,
+    of: &'static ValueType,
+    owner: Owner<'a>,
+}
+
+impl<'a> OwnedRaw<'a> {
+    /// # Safety
+    /// `slot` is one of `owner`'s context, and `of` is the type that it is for.
+    #[inline]
+    pub(crate) unsafe fn new(slot: &'a RawSlot, of: &'static ValueType, owner: Owner<'a>) -> Self {
+        Self { slot, of, owner }
+    }
+
+    /// Puts `new`, of the slot's type, in and gives what was there.
+    pub(crate) fn exchange(&self, new: Option<Shared>) -> Displaced<()> {
+        let slot = self.slot;
+        assert!(
+            new.as_ref().is_none_or(|new| new.of().same(self.of)),
+            "threadctx: a slot holds its own type only"
+        );
+        let was_empty = !slot.is_filled();
+        let exposed = new.is_some();
+        let new = new.map_or(ptr::null_mut(), |new| new.into_raw().as_ptr());
+        if was_empty && !new.is_null() {
+            slot.filled.set(self.owner.next_fill());
+            slot.writes.store(0, Ordering::Relaxed);
+        }
+        let alone = if slot.borrows() == 0 { slot.try_write() } else { None };
+        let Some(writing) = alone else { return self.publish(new, exposed) };
+        // Relaxed: `leave` publishes it.
+        let old = NonNull::new(slot.value.swap(new, Ordering::Relaxed));
+        let outgoing = slot.reap(self.owner);
+        writing.leave(exposed);
+        // SAFETY: the slot's count, by its INVARIANT of this type, is given up: nobody was inside under WRITER, and
+        // whoever enters now finds the new pointer.
+        let shared = old.map(|old| unsafe { Shared::from_raw(old, self.of) });
+        Displaced { value: None, shared, outgoing }
+    }
+
+    /// The write when somebody may be inside: the old count is kept for whoever it is.
+    fn publish(&self, new: *mut (), exposed: bool) -> Displaced<()> {
+        if exposed {
+            self.slot.expose();
+        }
+        // Release: pairs with the acquire load in `read`. Acquire is not needed: the old pointer is our own store.
+        let old = NonNull::new(self.slot.value.swap(new, Ordering::Release));
+        // SAFETY: the slot's count, of this type by its INVARIANT, becomes the retire list's.
+        let old = old.map(|old| unsafe { Shared::from_raw(old, self.of) });
+        let shared = old.clone();
+        if let Some(old) = old {
+            self.owner.retired().add(self.slot, old);
+            self.slot.note(RETIRED, true);
+        }
+        Displaced { value: None, shared, outgoing: Outgoing::default() }
+    }
+
+    /// Another count of the value.
+    pub(crate) fn share(&self) -> Option<Shared> {
+        self.slot.expose();
+        // Relaxed: the owner stored it.
+        let value = NonNull::new(self.slot.value.load(Ordering::Relaxed))?;
+        // SAFETY: by the slot's INVARIANT a count of this type, which the slot keeps: ours is never dropped.
+        let value = mem::ManuallyDrop::new(unsafe { Shared::from_raw(value, self.of) });
+        Some(Shared::clone(&value))
+    }
+
+    /// When the value was filled, if there is one.
+    pub(crate) fn filled_at(&self) -> Option<u64> {
+        self.slot.is_filled().then(|| self.slot.filled.get())
+    }
+
+    /// Counts the present value as newly filled.
+    pub(crate) fn refill(&self) {
+        self.slot.filled.set(self.owner.next_fill());
+    }
+
+    pub(crate) fn is_initialising(&self) -> bool {
+        self.slot.owner.get() & INITIALISING != 0
+    }
+
+    pub(crate) fn set_initialising(&self, on: bool) {
+        self.slot.note(INITIALISING, on);
+    }
+
+    pub(crate) fn stamp(&self) {
+        self.slot.stamp();
+    }
+
+    pub(crate) fn mark(&self, mark: u32) {
+        // Relaxed: see `marked`.
+        self.slot.mark.store(mark, Ordering::Relaxed);
+    }
+}
+
+/// The same with the type known.
+pub(crate) struct OwnedSlot<'a, T> {
+    raw: OwnedRaw<'a>,
+    of: PhantomData<Arc<T>>,
+}
+
+impl<'a, T> Deref for OwnedSlot<'a, T> {
+    type Target = OwnedRaw<'a>;
+
+    fn deref(&self) -> &OwnedRaw<'a> {
+        &self.raw
+    }
+}
+
+impl<'a, T: Send + Sync + 'static> OwnedSlot<'a, T> {
+    /// # Safety
+    /// `slot` is one of `owner`'s context.
+    #[inline]
+    pub(crate) unsafe fn new(slot: &'a Slot<T>, owner: Owner<'a>) -> Self {
+        // SAFETY: the caller's promise; a `Slot<T>` is for values of type `T`.
+        let raw = unsafe { OwnedRaw::new(slot, ValueType::of::<T>(), owner) };
+        Self { raw, of: PhantomData }
+    }
+
+    /// The owner's read: no atomic beyond a relaxed load.
+    #[inline]
+    pub(crate) fn borrow(&self) -> Option<Borrowed<T>> {
+        let slot = self.raw.slot;
+        // Relaxed: the owner stored it.
+        let value = NonNull::new(slot.value.load(Ordering::Relaxed))?.cast();
+        slot.owner.set(slot.owner.get() + 1);
+        Some(Borrowed { value, slot: NonNull::from(slot), context: NonNull::from(self.raw.owner.context()) })
+    }
+
+    /// The owner's write when the value is its alone: the old value, or `new` back where this way is closed.
+    #[inline]
+    pub(crate) fn set_in_place(&self, new: T) -> Result<T, T> {
+        let slot = self.raw.slot;
+        // Relaxed: the owner stored it.
+        let value = slot.value.load(Ordering::Relaxed).cast::<T>();
+        // Acquire: as in `try_write`. From 0 exactly: no reader, and nobody ever had an `Arc` of this allocation.
+        let alone = !value.is_null()
+            && slot.owner.get() == 0
+            && slot.word.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        if !alone {
+            return Err(new);
+        }
+        // SAFETY: a count of an `Arc<T>` by the slot's INVARIANT. Not EXPOSED: it is the only one, and there is no
+        // `Weak`. WRITER: nobody can get one. No borrow of our own is open. So this is the value's only reference.
+        let old = unsafe { ptr::replace(value, new) };
+        Writing { slot, exposed: false }.leave(false);
+        Ok(old)
+    }
+
+    /// The owner's write in every other case.
+    pub(crate) fn store(&self, new: T) -> Displaced<T> {
+        let new = match self.store_if_unique(new) {
+            Ok(displaced) => return displaced,
+            Err(new) => new,
+        };
+        let Displaced { shared, outgoing, .. } = self.raw.exchange(Some(Shared::new(Arc::new(new))));
+        Displaced { value: None, shared, outgoing }
+    }
+
+    /// Replaces in place if `Arc::get_mut` finds nobody else, be it by a count or by a `Weak`.
+    fn store_if_unique(&self, new: T) -> Result<Displaced<T>, T> {
+        let slot = self.raw.slot;
+        if slot.borrows() != 0 || !slot.is_filled() {
+            return Err(new);
+        }
+        let Some(writing) = slot.try_write() else { return Err(new) };
+        // Relaxed: the owner stored it.
+        let value = slot.value.load(Ordering::Relaxed).cast::<T>();
+        // SAFETY: the slot's own count, of this type by its INVARIANT; the slot keeps it, so ours is never dropped.
+        let mut value = mem::ManuallyDrop::new(unsafe { Arc::from_raw(value) });
+        let Some(unique) = Arc::get_mut(&mut value) else {
+            let exposed = writing.exposed;
+            writing.leave(exposed);
+            return Err(new);
+        };
+        let old = mem::replace(unique, new);
+        let outgoing = slot.reap(self.raw.owner);
+        writing.leave(false);
+        Ok(Displaced { value: Some(old), shared: None, outgoing })
+    }
+
+    /// The owner's look that needs no count: `look` is ours, and writes nothing.
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+        // Relaxed: the owner stored it.
+        let value = NonNull::new(self.raw.slot.value.load(Ordering::Relaxed))?.cast::<T>();
+        // SAFETY: a count of an `Arc<T>` by the slot's INVARIANT, which the owner, being here, does not let go of.
+        Some(look(unsafe { value.as_ref() }))
+    }
+
+    /// Another count of the value.
+    pub(crate) fn get(&self) -> Option<Arc<T>> {
+        self.raw.share().map(|value| value.downcast().expect("a slot holds its own type only"))
+    }
+}
+
+/// The owner's own look at a value, in place. Counted in the slot, so that a write meanwhile leaves the value alone and
+/// an exit meanwhile leaves the context alone.
+pub(crate) struct Borrowed<T> {
+    value: NonNull<T>,
+    slot: NonNull<RawSlot>,
+    context: NonNull<Context>,
+}
+
+impl<T> Deref for Borrowed<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: while the slot counts this borrow, its owner (this thread: a `Borrowed` is not `Send`) replaces
+        // nothing in place and retires the count instead of dropping it.
+        unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T> Drop for Borrowed<T> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the slot lives in its context, which exit keeps while a borrow is counted (`Owner::park`).
+        let slot = unsafe { self.slot.as_ref() };
+        let owner = slot.owner.get() - 1;
+        slot.owner.set(owner);
+        if owner & !INITIALISING == RETIRED {
+            end_of_last_borrow(self.context, self.slot);
+        }
+    }
+}
+
+/// A write or an exit went past a borrow that has just ended: what had to wait for it goes now.
+#[cold]
+fn end_of_last_borrow(context: NonNull<Context>, slot: NonNull<RawSlot>) {
+    drop(current::end_of_last_borrow(context, slot));
+}

@@ -1,0 +1,122 @@
+//! Where the slots of keys are: one place per key, the same in every context.
+
+use std::{marker::PhantomData, mem, ptr};
+
+use super::{At, Busy, RawSlot, Shared, Slot, Table};
+use crate::{
+    identity::Identity,
+    sync::{AtomicUsize, Ordering},
+};
+
+/// Where a key's slot is in every context.
+///
+/// INVARIANT: `at` is `At::NOWHERE` or that of an identity whose type is `T`.
+pub(crate) struct Place<T> {
+    at: At,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Place<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Place<T> {}
+
+impl<T: 'static> Place<T> {
+    /// The place of `identity`, if it is one of values of type `T`.
+    pub(crate) fn of(identity: &Identity) -> Option<Self> {
+        identity.value_type().is::<T>().then(|| Self { at: At::index(identity.index()), of: PhantomData })
+    }
+
+    pub(crate) fn is_nowhere(self) -> bool {
+        self.at == At::NOWHERE
+    }
+}
+
+/// A place that becomes known once.
+pub(crate) struct PlaceCell<T> {
+    bits: AtomicUsize,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> PlaceCell<T> {
+    pub(crate) const fn nowhere() -> Self {
+        Self { bits: AtomicUsize::new(At::NOWHERE.bits()), of: PhantomData }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> Place<T> {
+        // Relaxed: it is a number; the owner that follows it made the slot itself, a reader goes by the bucket's acquire.
+        Place { at: At::from_bits(self.bits.load(Ordering::Relaxed)), of: PhantomData }
+    }
+
+    /// The same, on the cold path: whoever finds the place there finds its identity counted.
+    pub(crate) fn get_acquire(&self) -> Place<T> {
+        // Acquire: pairs with the release in `set`.
+        Place { at: At::from_bits(self.bits.load(Ordering::Acquire)), of: PhantomData }
+    }
+
+    pub(crate) fn set(&self, place: Place<T>) {
+        // Release: pairs with the acquire in `get_acquire`.
+        self.bits.store(place.at.bits(), Ordering::Release);
+    }
+}
+
+/// The slots of a context's keys, each of its identity's type.
+///
+/// INVARIANT: the slot at an identity's index holds values of that identity's type only: it is written through a
+/// `Place<T>`, which exists for that `T` alone.
+pub(crate) struct KeySlots(Table<RawSlot>);
+
+impl KeySlots {
+    pub(crate) const fn new() -> Self {
+        Self(Table::new())
+    }
+
+    #[inline]
+    pub(crate) fn get<T>(&self, place: Place<T>) -> Option<&Slot<T>> {
+        self.0.get(place.at).map(typed)
+    }
+
+    pub(crate) fn get_or_grow<T>(&self, place: Place<T>) -> &Slot<T> {
+        typed(self.0.get_or_grow(place.at))
+    }
+
+    /// The slot of `identity`, if it was ever needed here.
+    pub(crate) fn of(&self, identity: &Identity) -> Option<&RawSlot> {
+        self.0.get(At::index(identity.index()))
+    }
+
+    /// Everybody's read of `identity`'s value: a count of it. Gives up after `tries` looks at a busy slot (`None`: never).
+    pub(crate) fn read(&self, identity: &Identity, tries: Option<u32>) -> Result<Option<Shared>, Busy> {
+        let Some(slot) = self.of(identity) else { return Ok(None) };
+        slot.inspect(tries, |value| {
+            // SAFETY: a count of the identity's type, by the INVARIANTs of `KeySlots` and `RawSlot`; the owner, seeing
+            // us inside, lets it go to nobody, and ours is never dropped.
+            let value = mem::ManuallyDrop::new(unsafe { Shared::from_raw(value, identity.value_type()) });
+            Shared::clone(&value)
+        })
+    }
+
+    pub(crate) fn of_or_grow(&self, identity: &Identity) -> &RawSlot {
+        self.0.get_or_grow(At::index(identity.index()))
+    }
+
+    /// The slots that have a value, by index.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = (usize, &RawSlot)> {
+        self.0.iter().filter(|(_, slot)| slot.is_filled())
+    }
+
+    /// Every slot there is, filled or not.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &RawSlot> {
+        self.0.iter().map(|(_, slot)| slot)
+    }
+}
+
+/// The slot that a `Place<T>` led to, as one of `T`.
+fn typed<T>(raw: &RawSlot) -> &Slot<T> {
+    // SAFETY: `Slot` is transparent over `RawSlot`; that it is one of `T` is the INVARIANT of `KeySlots`.
+    unsafe { &*ptr::from_ref(raw).cast::<Slot<T>>() }
+}

@@ -1,0 +1,164 @@
+//! A table that grows without moving: buckets of doubling size, each allocated when first needed.
+//!
+//! A reference into it stays good for as long as the table lives, so that readers on other threads never meet a
+//! reallocation and the owner's look-up is two loads.
+
+use std::{marker::PhantomData, ptr, slice};
+
+use crate::sync::{AtomicPtr, Ordering};
+
+/// Entries in bucket 0; bucket `b` holds `FIRST << b`.
+const FIRST: usize = 8;
+/// One more than can be filled: the last stays empty for ever, and [`At::NOWHERE`] points into it.
+const BUCKETS: usize = 1 << BUCKET_BITS;
+/// Bits of an [`At`] that name the bucket; the rest is the offset within it.
+const BUCKET_BITS: u32 = 5;
+
+/// Where an entry is: bucket and offset, worked out once so that the hot path need not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At(usize);
+
+impl At {
+    /// In the bucket that is never allocated: a look-up finds nothing.
+    pub(crate) const NOWHERE: Self = Self(BUCKETS - 1);
+
+    /// Panics only past 17 billion entries (32-bit: 134 million), more than memory holds.
+    pub(crate) fn index(index: usize) -> Self {
+        let position = index + FIRST;
+        let bucket = (position / FIRST).ilog2() as usize;
+        assert!(bucket < BUCKETS - 1, "threadctx: {index} entries are more than a table can address");
+        let offset = position - (FIRST << bucket);
+        Self(offset << BUCKET_BITS | bucket)
+    }
+
+    pub(crate) const fn bits(self) -> usize {
+        self.0
+    }
+
+    /// `bits` must come from [`At::bits`]: the table trusts them.
+    pub(super) const fn from_bits(bits: usize) -> Self {
+        Self(bits)
+    }
+
+    const fn bucket(self) -> usize {
+        self.0 & (BUCKETS - 1)
+    }
+
+    const fn offset(self) -> usize {
+        self.0 >> BUCKET_BITS
+    }
+}
+
+/// INVARIANT: a bucket's pointer is null, or that of a leaked `Box<[S]>` of `FIRST << bucket` entries which only
+/// `Drop` takes back.
+pub(crate) struct Table<S> {
+    buckets: [AtomicPtr<S>; BUCKETS],
+    owns: PhantomData<S>,
+}
+
+impl<S> Table<S> {
+    pub(crate) const fn new() -> Self {
+        Self { buckets: [const { AtomicPtr::new(ptr::null_mut()) }; BUCKETS], owns: PhantomData }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, at: At) -> Option<&S> {
+        // Acquire: pairs with the release in `grow`, which publishes the bucket's entries.
+        let bucket = self.buckets[at.bucket()].load(Ordering::Acquire);
+        if bucket.is_null() {
+            return None;
+        }
+        // SAFETY: an `At` is made with an offset below its bucket's length, which by the INVARIANT is allocated.
+        let entry = unsafe { bucket.add(at.offset()) };
+        // SAFETY: by the INVARIANT the entry is initialised and lives as long as `self`; nobody has it mutably.
+        Some(unsafe { &*entry })
+    }
+
+    /// Each allocated bucket's entries with the index of its first.
+    fn allocated(&self) -> impl Iterator<Item = (usize, &[S])> {
+        self.buckets.iter().enumerate().filter_map(|(bucket, pointer)| {
+            // Acquire: as in `get`.
+            let entries = pointer.load(Ordering::Acquire);
+            let length = FIRST << bucket;
+            // SAFETY: by the INVARIANT a non-null bucket is a slice of this length that lives as long as `self`.
+            let found = (!entries.is_null()).then(|| unsafe { slice::from_raw_parts(entries, length) });
+            found.map(|entries| (length - FIRST, entries))
+        })
+    }
+
+    /// Every allocated entry with its index.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &S)> {
+        self.allocated().flat_map(|(first, entries)| (first..).zip(entries))
+    }
+}
+
+impl<S: Default> Table<S> {
+    pub(crate) fn get_or_grow(&self, at: At) -> &S {
+        assert!(at.bucket() < BUCKETS - 1, "threadctx: a key was used before it had a place");
+        self.get(at).unwrap_or_else(|| self.grow(at))
+    }
+
+    #[cold]
+    fn grow(&self, at: At) -> &S {
+        let fresh: Box<[S]> = (0..FIRST << at.bucket()).map(|_| S::default()).collect();
+        let fresh = Box::into_raw(fresh);
+        // Release: publishes the entries to `get`'s acquire.
+        let slot = &self.buckets[at.bucket()];
+        if slot.compare_exchange(ptr::null_mut(), fresh.cast(), Ordering::Release, Ordering::Relaxed).is_err()
+        {
+            // SAFETY: it was leaked above and nobody has seen it, since the exchange failed.
+            drop(unsafe { Box::from_raw(fresh) });
+        }
+        self.get(at).expect("the bucket is there: it was just published, by us or by somebody else")
+    }
+}
+
+impl<S> Drop for Table<S> {
+    fn drop(&mut self) {
+        for (bucket, pointer) in self.buckets.iter().enumerate() {
+            // Relaxed: `&mut self` orders everything before.
+            let entries = pointer.load(Ordering::Relaxed);
+            if !entries.is_null() {
+                let entries = ptr::slice_from_raw_parts_mut(entries, FIRST << bucket);
+                // SAFETY: by the INVARIANT this is the box that `grow` leaked, and nobody else frees it.
+                drop(unsafe { Box::from_raw(entries) });
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_index_has_a_place_of_its_own_that_iteration_finds() {
+        let table: Table<std::sync::OnceLock<usize>> = Table::new();
+        let mut places = HashSet::new();
+        for index in 0..1_000 {
+            let at = At::index(index);
+            assert!(places.insert(at.bits()), "{index} shares a place");
+            table.get_or_grow(at).set(index).expect("untouched");
+        }
+        let seen: Vec<_> = table.iter().filter_map(|(index, entry)| Some((index, *entry.get()?))).collect();
+        assert_eq!(seen, (0..1_000).map(|index| (index, index)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn nowhere_is_never_found() {
+        let table: Table<u8> = Table::new();
+        for index in [0, 7, 8, 100_000] {
+            table.get_or_grow(At::index(index));
+        }
+        assert!(table.get(At::NOWHERE).is_none());
+    }
+
+    #[test]
+    fn an_entry_never_moves() {
+        let table: Table<u64> = Table::new();
+        let before: *const u64 = table.get_or_grow(At::index(3));
+        (0..10_000).for_each(|index| assert_eq!(*table.get_or_grow(At::index(index)), 0));
+        assert!(ptr::eq(before, table.get_or_grow(At::index(3))));
+    }
+}

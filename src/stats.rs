@@ -1,0 +1,86 @@
+//! What has happened so far, in numbers.
+
+use crate::{
+    registry,
+    sync::{AtomicU64, Ordering},
+};
+
+/// What has happened in this process so far. A forked child counts afresh.
+///
+/// The figures are read one after the other while the program goes on, so they need not agree to the last one.
+///
+/// ```
+/// threadctx::get_thread_ctx();
+/// let stats = threadctx::stats();
+/// assert!(stats.live >= 1);
+/// assert!(stats.registered >= stats.exited);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Contexts in the registry now, of threads and tasks.
+    pub live: usize,
+    /// Contexts that came into the registry.
+    pub registered: u64,
+    /// Contexts that left it.
+    pub exited: u64,
+    /// Panics in hooks (thread start and exit, a context's, a key's, a key's merge at exit), contained.
+    pub hook_panics: u64,
+    /// Panics in the drop of values at exit, or when dropped belatedly, contained.
+    pub drop_panics: u64,
+    /// Values that `set` or another write without an error dropped because the thread's context was gone.
+    pub refused: u64,
+    /// Exit hooks that came after the exit and were dropped without running.
+    pub hooks_refused: u64,
+    /// Scopes that ended where their context was not the current one, and so restored nothing.
+    pub scopes_misplaced: u64,
+    /// Values and hooks that were still there after the last round of an exit and were dropped unheard.
+    pub left_over: u64,
+}
+
+/// The same, being counted.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) registered: AtomicU64,
+    pub(crate) exited: AtomicU64,
+    pub(crate) hook_panics: AtomicU64,
+    pub(crate) drop_panics: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) hooks_refused: AtomicU64,
+    pub(crate) scopes_misplaced: AtomicU64,
+    pub(crate) left_over: AtomicU64,
+}
+
+/// Counts one of what `which` picks.
+pub(crate) fn count(which: impl FnOnce(&Counters) -> &AtomicU64) {
+    add(which, 1);
+}
+
+/// Counts `number` of what `which` picks.
+pub(crate) fn add(which: impl FnOnce(&Counters) -> &AtomicU64, number: u64) {
+    // Relaxed, here and below: figures for people.
+    which(registry::counters()).fetch_add(number, Ordering::Relaxed);
+}
+
+/// What has happened so far, in numbers. Touches nothing and waits for nobody.
+///
+/// ```
+/// let before = threadctx::stats().exited;
+/// std::thread::spawn(|| drop(threadctx::get_thread_ctx().handle())).join().unwrap();
+/// assert!(threadctx::stats().exited > before);
+/// ```
+pub fn stats() -> Stats {
+    let counters = registry::counters();
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    Stats {
+        live: registry::live(),
+        registered: read(&counters.registered),
+        exited: read(&counters.exited),
+        hook_panics: read(&counters.hook_panics),
+        drop_panics: read(&counters.drop_panics),
+        refused: read(&counters.refused),
+        hooks_refused: read(&counters.hooks_refused),
+        scopes_misplaced: read(&counters.scopes_misplaced),
+        left_over: read(&counters.left_over),
+    }
+}

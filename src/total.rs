@@ -1,0 +1,105 @@
+//! Totals that do not go backwards: at exit, the value of a key that keeps a total moves here instead of dropping.
+//!
+//! One lock orders the moves against the readers: an exiting thread takes its value out of the slot and puts it here
+//! under the lock, and a reader collects what is here and what live contexts hold under the same lock. So each value is
+//! seen in exactly one of the two places. Merging is the user's code and happens outside, on counts of the values.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use crate::{
+    Key, current,
+    identity::{Declared, Identity},
+    panics::{self, What},
+    registry,
+    slot::{Outgoing, Shared},
+    sync::lock,
+};
+
+/// How many merges one exiting thread does at most: others may come faster than it can merge.
+const MERGES: usize = 64;
+
+/// By the key's index: what its exited contexts held.
+pub(crate) struct Retained(BTreeMap<usize, Pile>);
+
+/// What the exited contexts of one key held, merged as far as somebody got round to it.
+#[derive(Default)]
+struct Pile {
+    values: Vec<Shared>,
+    /// Whether some thread is merging the first two.
+    merging: bool,
+}
+
+static RETAINED: Mutex<Retained> = Mutex::new(Retained(BTreeMap::new()));
+
+impl Retained {
+    /// In a forked child: whoever was merging does not exist here.
+    pub(crate) fn after_fork(&mut self) {
+        self.0.values_mut().for_each(|pile| pile.merging = false);
+    }
+}
+
+pub(crate) fn lock_retained() -> MutexGuard<'static, Retained> {
+    lock(&RETAINED)
+}
+
+/// Counts of all values of `key`, each exactly once.
+pub(crate) fn collect<T: Send + Sync + 'static>(key: &'static Key<T>, identity: &Identity) -> Vec<Arc<T>> {
+    // Outlives the lock: the last count of a context may be among them.
+    let mut contexts = Vec::new();
+    let retained = lock_retained();
+    let pile = retained.0.get(&identity.index()).into_iter().flat_map(|pile| pile.values.iter().cloned());
+    let mut values: Vec<Arc<T>> = pile.filter_map(|value| value.downcast().ok()).collect();
+    contexts.extend(registry::all());
+    values.extend(contexts.iter().filter_map(|context| key.get_in(context)));
+    drop(retained);
+    values
+}
+
+/// At exit: moves the current context's value from its slot to the pile of its key.
+pub(crate) fn retain(identity: &Identity, key: &dyn Declared) -> Outgoing {
+    let mut retained = lock_retained();
+    let displaced = current::owner(|owner| Some(owner.key(identity)?.exchange(None))).flatten();
+    let Some(displaced) = displaced else { return Outgoing::default() };
+    retained.0.entry(identity.index()).or_default().values.extend(displaced.shared);
+    drop(retained);
+    merge_some(identity.index(), key);
+    displaced.outgoing
+}
+
+/// Merges what has piled up, unless another thread is at it.
+fn merge_some(index: usize, key: &dyn Declared) {
+    for _ in 0..MERGES {
+        let Some((one, other)) = begin_merge(index) else { return };
+        let merged = panics::contain(What::Hook, || key.merge(one.as_any(), other.as_any())).flatten();
+        let is_merged = merged.is_some();
+        end_merge(index, merged);
+        panics::contain_drop(one);
+        panics::contain_drop(other);
+        if !is_merged {
+            return;
+        }
+    }
+}
+
+/// Counts of the first two values, which nobody else merges until [`end_merge`].
+fn begin_merge(index: usize) -> Option<(Shared, Shared)> {
+    let mut retained = lock_retained();
+    let pile = retained.0.get_mut(&index)?;
+    let [one, other, ..] = &pile.values[..] else { return None };
+    let pair = (one.clone(), other.clone());
+    (!std::mem::replace(&mut pile.merging, true)).then_some(pair)
+}
+
+/// Puts `merged` in the place of the first two, or leaves them if merging failed.
+fn end_merge(index: usize, merged: Option<Shared>) {
+    let mut retained = lock_retained();
+    let pile = retained.0.entry(index).or_default();
+    pile.merging = false;
+    if let Some(merged) = merged {
+        // The two counts that go here are not the last: `merge_some` has its own.
+        pile.values.splice(..2, [merged]);
+    }
+}
