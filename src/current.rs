@@ -269,7 +269,9 @@ pub(crate) fn end_of_last_borrow(context: NonNull<Context>, slot: NonNull<RawSlo
     let slot = unsafe { slot.as_ref() };
     let owner = Owner::of(context);
     let values = slot.settle(owner);
-    let context = if owner.has_open_borrows() { None } else { owner.own().parked.take() };
+    let parked = owner.own().parked.take();
+    let (context, still_parked) = if owner.has_open_borrows() { (None, parked) } else { (parked, None) };
+    owner.own().parked.set(still_parked);
     EndOfBorrow { _values: values, _context: context }
 }
 
@@ -318,11 +320,11 @@ pub(crate) fn after_fork() {
 
 /// Another count of the current context.
 pub(crate) fn handle() -> Option<Arc<Context>> {
-    owner(|owner| {
-        let context = ptr::from_ref(owner.context());
-        // SAFETY: by `CURRENT`'s INVARIANT the pointer is one of an `Arc` that is alive.
-        unsafe { Arc::increment_strong_count(context) };
+    let current = CURRENT.get();
+    owner(|_| {
+        // SAFETY: there is an owner, so by `CURRENT`'s INVARIANT this is the pointer of an `Arc` that is alive.
+        unsafe { Arc::increment_strong_count(current) };
         // SAFETY: the count just taken.
-        unsafe { Arc::from_raw(context) }
+        unsafe { Arc::from_raw(current) }
     })
 }

@@ -1,0 +1,7 @@
+//! The pages of `docs/`, as they stand in the repository.
+
+#[doc = include_str!("../docs/design.md")]
+pub mod design {}
+
+#[doc = include_str!("../docs/limits.md")]
+pub mod limits {}
