@@ -270,8 +270,8 @@ pub(crate) fn end_of_last_borrow(context: NonNull<Context>, slot: NonNull<RawSlo
     let owner = Owner::of(context);
     let values = slot.settle(owner);
     let parked = owner.own().parked.take();
-    let (context, still_parked) = if owner.has_open_borrows() { (None, parked) } else { (parked, None) };
-    owner.own().parked.set(still_parked);
+    let waits_on = parked.is_some() && owner.has_open_borrows();
+    let context = if waits_on { owner.own().parked.replace(parked) } else { parked };
     EndOfBorrow { _values: values, _context: context }
 }
 
