@@ -71,8 +71,8 @@ pub(crate) struct Own {
 }
 
 impl Context {
-    pub(crate) fn of_thread(ident: Ident, thread: Thread) -> Self {
-        Self { os_tid: AtomicU64::new(os::thread_number()), ..Self::new(ident, Some(thread), State::Running) }
+    pub(crate) fn of_thread(ident: Ident, thread: Option<Thread>) -> Self {
+        Self { os_tid: AtomicU64::new(os::thread_number()), ..Self::new(ident, thread, State::Running) }
     }
 
     #[cfg_attr(not(test), expect(dead_code, reason = "no public call makes a task's context yet"))]

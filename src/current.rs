@@ -11,10 +11,8 @@
 use std::{
     cell::Cell,
     marker::PhantomData,
-    panic::catch_unwind,
     ptr::{self, NonNull},
     sync::Arc,
-    thread::{self, Thread},
 };
 
 use crate::{
@@ -25,25 +23,30 @@ use crate::{
     names::Named,
     registry,
     slot::{Borrowed, Outgoing, OwnedRaw, OwnedSlot, Place, RawSlot, RetireList},
+    sync::{this_thread, thread_cells},
 };
+
+#[cfg(loom)]
+use crate::sync::LocalCell;
 
 /// In [`CURRENT`] after the exit. No allocation has this address: it is below any that is aligned for a context.
 const GONE: *const Context = ptr::dangling();
 
-thread_local! {
+thread_cells! {
     /// INVARIANT: null, `GONE`, or a context that is claimed by this thread and kept alive until this is changed: by
     /// `HOME`'s count or by a `Switched`.
-    static CURRENT: Cell<*const Context> = const { Cell::new(ptr::null()) };
+    static CURRENT: Cell<*const Context> = Cell::new(ptr::null());
     /// The thread's own context, or null. INVARIANT: if not null, one strong count is this cell's.
-    static HOME: Cell<*const Context> = const { Cell::new(ptr::null()) };
+    static HOME: Cell<*const Context> = Cell::new(ptr::null());
     /// Who this thread is, once somebody needed to know: it is asked for when std cannot tell any more.
-    static IDENT: Cell<Option<Ident>> = const { Cell::new(None) };
-    static AT_THREAD_EXIT: AtThreadExit = const { AtThreadExit };
+    static IDENT: Cell<Option<Ident>> = Cell::new(None);
+    static AT_THREAD_EXIT: AtThreadExit = AtThreadExit;
 }
 
 /// Runs the thread's exit when the thread's locals are dropped.
 struct AtThreadExit;
 
+#[cfg(not(loom))]
 impl Drop for AtThreadExit {
     fn drop(&mut self) {
         leave(GONE);
@@ -177,15 +180,7 @@ pub(crate) fn ident() -> Ident {
 }
 
 fn thread_ident() -> Ident {
-    IDENT
-        .get()
-        .or_else(|| this_thread().map(|thread| Ident::Thread(thread.id())))
-        .unwrap_or(TaskId::NOBODY.into())
-}
-
-/// Std panics where a thread asks for itself after std's own clean-up; to us that thread is gone.
-fn this_thread() -> Option<Thread> {
-    catch_unwind(thread::current).ok()
+    IDENT.get().or_else(|| this_thread().map(|(ident, _)| ident)).unwrap_or(TaskId::NOBODY.into())
 }
 
 /// The first touch. Does not panic: what is the matter, if anything, is that the thread is gone.
@@ -193,11 +188,10 @@ fn this_thread() -> Option<Thread> {
 fn register() -> bool {
     let exit_will_run = !is_gone() && AT_THREAD_EXIT.try_with(|_| ()).is_ok();
     let thread = if exit_will_run { this_thread() } else { None };
-    let Some(thread) = thread else {
+    let Some((ident, thread)) = thread else {
         CURRENT.set(GONE);
         return false;
     };
-    let ident = Ident::Thread(thread.id());
     IDENT.set(Some(ident));
     let context = Arc::new(Context::of_thread(ident, thread));
     let _claimed = context.claim();

@@ -3,25 +3,22 @@
 //! The locks of ours that a child goes on using (hooks, totals) are taken before each fork and let go of after it on
 //! both sides, so that no vanished thread holds one. The registry's map is not: it is replaced, see `registry.rs`.
 
-#[cfg(unix)]
+#[cfg(all(unix, not(loom)))]
 pub(crate) use unix::watch;
 
 /// Where there is no fork there is nothing to watch for.
-#[cfg(not(unix))]
+#[cfg(any(not(unix), loom))]
 pub(crate) fn watch() {}
 
-#[cfg(unix)]
+#[cfg(all(unix, not(loom)))]
 mod unix {
     use std::{
         cell::Cell,
         mem::ManuallyDrop,
-        sync::{
-            MutexGuard,
-            atomic::{AtomicBool, Ordering},
-        },
+        sync::atomic::{AtomicBool, Ordering},
     };
 
-    use crate::{current, hooks, os, total};
+    use crate::{current, hooks, os, sync::MutexGuard, total};
 
     type Held = (MutexGuard<'static, hooks::Lists>, MutexGuard<'static, total::Retained>);
 

@@ -2,13 +2,16 @@
 
 use std::{
     fmt, mem,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::{
     ThreadCtx,
     panics::{self, What},
-    sync::{AtomicU64, Ordering, lock},
+    sync::{Mutex, MutexGuard, globals, lock},
 };
 
 type Hook = Arc<dyn Fn(ThreadCtx) + Send + Sync>;
@@ -22,7 +25,10 @@ pub(crate) struct Lists {
     exit: Option<List>,
 }
 
-static LISTS: Mutex<Lists> = Mutex::new(Lists { start: None, exit: None });
+globals! {
+    static LISTS: Mutex<Lists> = Mutex::new(Lists { start: None, exit: None });
+}
+
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Clone, Copy)]

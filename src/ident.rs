@@ -1,8 +1,10 @@
 //! Who a context belongs to.
 
-use std::{fmt, thread::ThreadId};
-
-use crate::sync::{AtomicU64, Ordering};
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    thread::ThreadId,
+};
 
 /// Who a context belongs to: a thread or a task. Never given to another one within the process.
 ///

@@ -17,17 +17,20 @@ use crate::{
     dump::Shown,
     error::Holder,
     slot::{At, Shared, Table, ValueType},
+    sync::globals,
 };
 
 /// How many chains the identities are spread over.
 const CHAINS: usize = 1024;
 
-static BY_NAME: [Chain<&'static Identity>; CHAINS] = [const { Chain::new() }; CHAINS];
-static BY_INDEX: Table<OnceRef<'static, Identity>> = Table::new();
-/// Indexes given out.
-static INDEXES: AtomicUsize = AtomicUsize::new(0);
-/// Identities that can be found.
-static FOUND: AtomicUsize = AtomicUsize::new(0);
+globals! {
+    static BY_NAME: [Chain<&'static Identity>; CHAINS] = [const { Chain::new() }; CHAINS];
+    static BY_INDEX: Table<OnceRef<'static, Identity>> = Table::new();
+    /// Indexes given out.
+    static INDEXES: AtomicUsize = AtomicUsize::new(0);
+    /// Identities that can be found.
+    static FOUND: AtomicUsize = AtomicUsize::new(0);
+}
 
 /// What a `Key` says of itself, its type forgotten.
 pub(crate) trait Declared: Sync {

@@ -5,7 +5,6 @@ use std::{
     fmt::{self, Debug, Display},
     marker::PhantomData,
     panic::Location,
-    sync::Arc,
 };
 
 use serde::Serialize;
@@ -16,7 +15,9 @@ use crate::{
     identity::{self, Declaration, Declared},
     registry,
     slot::{Borrowed, Displaced, OwnedSlot, Place, PlaceCell, Shared, ValueType},
-    stats, total,
+    stats,
+    sync::Arc,
+    total,
 };
 
 /// A static, typed name (namespace, name) of one value per context. Declared once, used from any module.

@@ -58,6 +58,8 @@
 //! `Send + Sync + 'static`, since other threads may read it. What is `Send` only goes into a `Mutex`; what is neither
 //! belongs in `thread_local!`.
 
+#![cfg_attr(loom, allow(dead_code, reason = "models do not fork"))]
+
 mod accessors;
 mod chain;
 mod clock;

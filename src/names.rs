@@ -8,7 +8,6 @@ use std::{
     collections::{BTreeSet, HashMap},
     hash::{Hash, Hasher},
     panic::Location,
-    sync::Arc,
 };
 
 use crate::{
@@ -18,6 +17,7 @@ use crate::{
     error::Holder,
     identity::{self, Identity},
     slot::{At, Outgoing, OwnedSlot, RawSlot, Shared, Slot, Table, ValueType},
+    sync::Arc,
 };
 
 /// The names of one context, as everybody sees them.
@@ -126,7 +126,7 @@ impl Hash for Entry {
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
+        self.0.parts() == other.0.parts()
     }
 }
 

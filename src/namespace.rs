@@ -5,7 +5,6 @@ use std::{
     fmt::{self, Debug},
     marker::PhantomData,
     panic::Location,
-    sync::Arc,
 };
 
 use serde::Serialize;
@@ -16,6 +15,7 @@ use crate::{
     error::Holder,
     names::DisplacedByName,
     slot::{Outgoing, Shared},
+    sync::Arc,
 };
 
 /// A named part of the current context: one module's or one library's share.
@@ -89,7 +89,7 @@ impl Asked<'_> {
 
 /// A value that was not stored, so that its `Arc` is the only one.
 fn sole<T>(value: Arc<T>) -> T {
-    Arc::into_inner(value).expect("nobody else was given the value")
+    Arc::try_unwrap(value).ok().expect("nobody else was given the value")
 }
 
 impl<'n> Namespace<'n> {

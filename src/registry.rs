@@ -5,12 +5,13 @@
 //! fresh registry, linked behind the old one; the old one is never touched again.
 
 use std::{
-    hash::{BuildHasherDefault, DefaultHasher},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
     thread,
 };
 
-use dashmap::DashMap;
 use once_cell::race::OnceBox;
 
 use crate::{
@@ -18,10 +19,8 @@ use crate::{
     context::{Context, State},
     fork,
     stats::Counters,
-    sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    sync::{Map, globals, map},
 };
-
-type Map = DashMap<Ident, Arc<Context>, BuildHasherDefault<DefaultHasher>>;
 
 /// The map gives memory back when it has shrunk to this part of its largest size since it last did.
 const SHRINK_AT: usize = 4;
@@ -29,7 +28,7 @@ const SHRINK_AT: usize = 4;
 const SMALL: usize = 256;
 
 struct Registry {
-    map: Map,
+    map: Map<Ident, Arc<Context>>,
     shards: usize,
     counters: Counters,
     live: AtomicUsize,
@@ -39,14 +38,17 @@ struct Registry {
     next: OnceBox<Registry>,
 }
 
-static FIRST: OnceBox<Registry> = OnceBox::new();
+globals! {
+    static FIRST: OnceBox<Registry> = OnceBox::new();
+}
+
 static SERIALS: AtomicU64 = AtomicU64::new(0);
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 impl Registry {
     fn with_shards(shards: usize) -> Self {
         Self {
-            map: Map::with_capacity_and_hasher_and_shard_amount(0, BuildHasherDefault::default(), shards),
+            map: map(shards),
             shards,
             counters: Counters::default(),
             live: AtomicUsize::new(0),

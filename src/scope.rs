@@ -1,8 +1,8 @@
 //! A guard that sets a value for a while.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, marker::PhantomData};
 
-use crate::{Key, panics, stats};
+use crate::{Key, panics, stats, sync::Arc};
 
 /// Holds a key's value in place until it drops, and then puts back what was there before, absence included.
 ///

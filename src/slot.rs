@@ -26,12 +26,12 @@
 //!
 //! So a reader that is descheduled in the middle costs the owner an allocation, never a wait.
 
-use std::{cell::Cell, marker::PhantomData, ops::Deref, ptr::NonNull, sync::Arc};
+use std::{cell::Cell, marker::PhantomData, ops::Deref, ptr::NonNull};
 
 use crate::{
     clock,
     current::Owner,
-    sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, spin_loop, yield_now},
+    sync::{Arc, AtomicPtr, AtomicU32, AtomicU64, Ordering, spin_loop, yield_now},
 };
 
 mod owned;

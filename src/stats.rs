@@ -1,9 +1,8 @@
 //! What has happened so far, in numbers.
 
-use crate::{
-    registry,
-    sync::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::registry;
 
 /// What has happened in this process so far. A forked child counts afresh.
 ///

@@ -4,10 +4,7 @@
 //! under the lock, and a reader collects what is here and what live contexts hold under the same lock. So each value is
 //! seen in exactly one of the two places. Merging is the user's code and happens outside, on counts of the values.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::collections::BTreeMap;
 
 use crate::{
     Key, current,
@@ -15,7 +12,7 @@ use crate::{
     panics::{self, What},
     registry,
     slot::{Outgoing, Shared},
-    sync::lock,
+    sync::{Arc, Mutex, MutexGuard, globals, lock},
 };
 
 /// How many merges one exiting thread does at most: others may come faster than it can merge.
@@ -32,7 +29,9 @@ struct Pile {
     merging: bool,
 }
 
-static RETAINED: Mutex<Retained> = Mutex::new(Retained(BTreeMap::new()));
+globals! {
+    static RETAINED: Mutex<Retained> = Mutex::new(Retained(BTreeMap::new()));
+}
 
 impl Retained {
     /// In a forked child: whoever was merging does not exist here.

@@ -1,13 +1,13 @@
 //! The owner's side of a slot: borrows, writes, and what they leave to be dropped later.
 
-use std::{cell::RefCell, marker::PhantomData, mem, ops::Deref, ptr, ptr::NonNull, sync::Arc};
+use std::{cell::RefCell, marker::PhantomData, mem, ops::Deref, ptr, ptr::NonNull};
 
 use super::{INITIALISING, RETIRED, RawSlot, Shared, Slot, ValueType, WRITER, Writing};
 use crate::{
     context::Context,
     current::{self, Owner},
     panics,
-    sync::Ordering,
+    sync::{Arc, Ordering},
 };
 
 /// Counts that a slot had to give up while somebody could still be inside, each with the slot it came from.

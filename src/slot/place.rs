@@ -1,12 +1,13 @@
 //! Where the slots of keys are: one place per key, the same in every context.
 
-use std::{marker::PhantomData, mem, ptr};
+use std::{
+    marker::PhantomData,
+    mem, ptr,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use super::{At, Busy, RawSlot, Shared, Slot, Table};
-use crate::{
-    identity::Identity,
-    sync::{AtomicUsize, Ordering},
-};
+use crate::identity::Identity;
 
 /// Where a key's slot is in every context.
 ///
@@ -71,7 +72,7 @@ impl<T> PlaceCell<T> {
 pub(crate) struct KeySlots(Table<RawSlot>);
 
 impl KeySlots {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Table::new())
     }
 

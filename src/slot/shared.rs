@@ -6,8 +6,9 @@ use std::{
     any::{Any, TypeId},
     fmt, mem,
     ptr::NonNull,
-    sync::Arc,
 };
+
+use crate::sync::Arc;
 
 /// What is known of a type once its name is gone from the signature.
 pub(crate) struct ValueType {

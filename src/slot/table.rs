@@ -57,8 +57,15 @@ pub(crate) struct Table<S> {
 }
 
 impl<S> Table<S> {
+    #[cfg(not(loom))]
     pub(crate) const fn new() -> Self {
         Self { buckets: [const { AtomicPtr::new(ptr::null_mut()) }; BUCKETS], owns: PhantomData }
+    }
+
+    /// Loom's atomics cannot be made at compile time.
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        Self { buckets: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())), owns: PhantomData }
     }
 
     #[inline]

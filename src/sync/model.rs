@@ -1,0 +1,111 @@
+//! The primitives as loom has them. Models run many threads as coroutines on one, so std cannot tell them apart.
+
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    ops::Deref,
+    thread::Thread,
+};
+
+pub(crate) use loom::{
+    hint::spin_loop,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
+    thread::yield_now,
+};
+
+use crate::{Ident, TaskId};
+
+/// Stands for the registry's map: a lock per shard, as there.
+pub(crate) struct Map<K, V>(Vec<Mutex<HashMap<K, V>>>);
+
+pub(crate) fn map<K, V>(_: usize) -> Map<K, V> {
+    Map((0..2).map(|_| Mutex::new(HashMap::new())).collect())
+}
+
+/// What the map's look-ups give.
+pub(crate) struct Entry<V>(V);
+
+impl<V> Deref for Entry<V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        &self.0
+    }
+}
+
+impl<K: Eq + Hash + Clone, V: Clone> Map<K, V> {
+    fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, V>> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        super::lock(&self.0[hasher.finish() as usize % self.0.len()])
+    }
+
+    pub(crate) fn insert(&self, key: K, value: V) -> Option<V> {
+        self.shard(&key).insert(key, value)
+    }
+
+    pub(crate) fn remove_if(&self, key: &K, wanted: impl FnOnce(&K, &V) -> bool) -> Option<(K, V)> {
+        let mut shard = self.shard(key);
+        let (found, value) = shard.remove_entry(key)?;
+        if wanted(&found, &value) {
+            return Some((found, value));
+        }
+        shard.insert(found, value);
+        None
+    }
+
+    pub(crate) fn get(&self, key: &K) -> Option<Entry<V>> {
+        self.shard(key).get(key).cloned().map(Entry)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Entry<V>> {
+        let shards = self.0.iter().flat_map(|shard| super::lock(shard).values().cloned().collect::<Vec<_>>());
+        shards.map(Entry)
+    }
+
+    pub(crate) fn shrink_to_fit(&self) {
+        self.0.iter().for_each(|shard| super::lock(shard).shrink_to_fit());
+    }
+}
+
+macro_rules! thread_cells {
+    ($($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;)*) => {
+        ::loom::thread_local! { $($(#[$meta])* static $name: $type = $init;)* }
+    };
+}
+pub(crate) use thread_cells;
+
+macro_rules! globals {
+    ($($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;)*) => {
+        ::loom::lazy_static! { $($(#[$meta])* static ref $name: $type = $init;)* }
+    };
+}
+pub(crate) use globals;
+
+/// What std's thread-locals of a `Cell` can do by themselves.
+pub(crate) trait LocalCell<T: Copy> {
+    fn get(&'static self) -> T;
+    fn replace(&'static self, value: T) -> T;
+    fn set(&'static self, value: T) {
+        self.replace(value);
+    }
+}
+
+impl<T: Copy + 'static> LocalCell<T> for loom::thread::LocalKey<Cell<T>> {
+    fn get(&'static self) -> T {
+        self.with(Cell::get)
+    }
+
+    fn replace(&'static self, value: T) -> T {
+        self.with(|cell| cell.replace(value))
+    }
+}
+
+/// A new ident for whoever asks: [`crate::current`] asks once per context.
+pub(crate) fn this_thread() -> Option<(Ident, Option<Thread>)> {
+    Some((Ident::Task(TaskId::next()), None))
+}

@@ -1,0 +1,47 @@
+//! The primitives as programs have them.
+
+use std::{
+    hash::{BuildHasherDefault, DefaultHasher},
+    panic::catch_unwind,
+    thread::{self, Thread},
+};
+
+pub(crate) use std::{
+    hint::spin_loop,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
+    thread::yield_now,
+};
+
+use crate::Ident;
+
+/// The registry's map.
+pub(crate) type Map<K, V> = dashmap::DashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+pub(crate) fn map<K: Eq + std::hash::Hash, V>(shards: usize) -> Map<K, V> {
+    Map::with_capacity_and_hasher_and_shard_amount(0, BuildHasherDefault::default(), shards)
+}
+
+/// Thread-locals that are there from the start and cost no check.
+macro_rules! thread_cells {
+    ($($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;)*) => {
+        ::std::thread_local! { $($(#[$meta])* static $name: $type = const { $init };)* }
+    };
+}
+pub(crate) use thread_cells;
+
+/// Statics that a model has afresh in each of its runs.
+macro_rules! globals {
+    ($($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;)*) => {
+        $($(#[$meta])* static $name: $type = $init;)*
+    };
+}
+pub(crate) use globals;
+
+/// The thread that this runs on. Std panics where a thread asks for itself after std's own clean-up: to us it is gone.
+pub(crate) fn this_thread() -> Option<(Ident, Option<Thread>)> {
+    let thread = catch_unwind(thread::current).ok()?;
+    Some((Ident::Thread(thread.id()), Some(thread)))
+}
