@@ -98,6 +98,10 @@ pub use registry::{context, contexts};
 pub use scope::Scope;
 pub use stats::{Stats, stats};
 
+/// What the models' values are shared by.
+#[cfg(loom)]
+pub use sync::{Arc, Weak};
+
 /// The README's sample is tested as it stands.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -102,19 +102,13 @@ struct Writing<'a> {
 impl RawSlot {
     /// Enters as a reader, giving up after `tries` looks (`None`: never).
     fn enter(&self, tries: Option<u32>) -> Result<Reading<'_>, Busy> {
+        let mut word = self.word.load(Ordering::Relaxed);
         let mut tried = 0;
         loop {
-            let word = self.word.load(Ordering::Relaxed);
-            // Acquire: pairs with the release in `Writing::leave`; what the owner wrote in place is seen whole.
-            // A pointer published without WRITER is ordered by its own swap and load.
-            let entered = word & WRITER == 0
-                && self
-                    .word
-                    .compare_exchange_weak(word, (word + 1) | EXPOSED, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok();
-            if entered {
-                return Ok(Reading(self));
-            }
+            word = match self.enter_from(word) {
+                Ok(reading) => return Ok(reading),
+                Err(now) => now,
+            };
             tried += 1;
             match tries {
                 Some(most) if tried >= most => return Err(Busy),
@@ -122,6 +116,18 @@ impl RawSlot {
                 _ => spin_loop(),
             }
         }
+    }
+
+    /// One try to enter; the word as it is now if that did not do.
+    fn enter_from(&self, word: u32) -> Result<Reading<'_>, u32> {
+        if word & WRITER != 0 {
+            return Err(self.word.load(Ordering::Relaxed));
+        }
+        // Acquire: pairs with the release in `Writing::leave`; what the owner wrote in place is seen whole. A pointer
+        // published without WRITER is ordered by its own swap and load.
+        self.word
+            .compare_exchange(word, (word + 1) | EXPOSED, Ordering::Acquire, Ordering::Relaxed)
+            .map(|_| Reading(self))
     }
 
     /// Everybody's look at the present value, from inside: `look` is ours, short, and lets nothing panic, wait or drop.
@@ -135,8 +141,9 @@ impl RawSlot {
     }
 
     pub(crate) fn is_filled(&self) -> bool {
-        // Relaxed: nothing is read through it; whoever wants the value enters.
-        !self.value.load(Ordering::Relaxed).is_null()
+        // Acquire: pairs with the release swaps in `exchange` and `publish`. Whoever finds a name's slot empty, because the
+        // owner has given the value over to its key, finds it in the key's slot.
+        !self.value.load(Ordering::Acquire).is_null()
     }
 
     /// When it was last written (see [`clock`]) and how often since it was filled; zeros where nobody counts.

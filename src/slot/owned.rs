@@ -113,8 +113,8 @@ impl<'a> OwnedRaw<'a> {
         }
         let alone = if slot.borrows() == 0 { slot.try_write() } else { None };
         let Some(writing) = alone else { return self.publish(new, exposed) };
-        // Relaxed: `leave` publishes it.
-        let old = NonNull::new(slot.value.swap(new, Ordering::Relaxed));
+        // Release: pairs with the acquire in `is_filled`. For whoever enters, `leave` publishes it.
+        let old = NonNull::new(slot.value.swap(new, Ordering::Release));
         let outgoing = slot.reap(self.owner);
         writing.leave(exposed);
         // SAFETY: the slot's count, by its INVARIANT of this type, is given up: nobody was inside under WRITER, and

@@ -5,14 +5,14 @@
 
 use std::{marker::PhantomData, ptr, slice};
 
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{self, AtomicPtr, Ordering};
 
 /// Entries in bucket 0; bucket `b` holds `FIRST << b`.
-const FIRST: usize = 8;
+const FIRST: usize = sync::FIRST_BUCKET;
 /// One more than can be filled: the last stays empty for ever, and [`At::NOWHERE`] points into it.
 const BUCKETS: usize = 1 << BUCKET_BITS;
 /// Bits of an [`At`] that name the bucket; the rest is the offset within it.
-const BUCKET_BITS: u32 = 5;
+const BUCKET_BITS: u32 = sync::BUCKET_BITS;
 
 /// Where an entry is: bucket and offset, worked out once so that the hot path need not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,16 +8,24 @@ use std::{
     thread::Thread,
 };
 
+#[path = "model_arc.rs"]
+mod arc;
+
+pub use arc::{Arc, Weak};
 pub(crate) use loom::{
     hint::spin_loop,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Mutex, MutexGuard,
         atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     thread::yield_now,
 };
 
 use crate::{Ident, TaskId};
+
+/// Small, since each entry and each bucket is another step for loom to interleave.
+pub(crate) const FIRST_BUCKET: usize = 1;
+pub(crate) const BUCKET_BITS: u32 = 2;
 
 /// Stands for the registry's map: a lock per shard, as there.
 pub(crate) struct Map<K, V>(Vec<Mutex<HashMap<K, V>>>);

@@ -17,6 +17,10 @@ pub(crate) use std::{
 
 use crate::Ident;
 
+/// How many entries a table begins with, and how many bits name one of its buckets.
+pub(crate) const FIRST_BUCKET: usize = 8;
+pub(crate) const BUCKET_BITS: u32 = 5;
+
 /// The registry's map.
 pub(crate) type Map<K, V> = dashmap::DashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
