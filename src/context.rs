@@ -66,6 +66,8 @@ pub(crate) struct Own {
     pub(crate) hooks: RefCell<Vec<ExitHook>>,
     pub(crate) retired: RetireList,
     pub(crate) index: RefCell<NameIndex>,
+    /// Whether the start hooks are running.
+    pub(crate) starting: Cell<bool>,
     /// The context itself, once it has exited while one of its values is still borrowed.
     pub(crate) parked: Cell<Option<Arc<Context>>>,
 }
@@ -244,7 +246,8 @@ pub fn try_get_thread_ctx() -> Result<ThreadCtx, AccessError> {
 /// For threads whose end comes too late or never: main, scoped threads (whose scope returns before their locals drop),
 /// a pool's threads between two jobs. The next touch starts afresh, under the same ident.
 ///
-/// It does nothing and gives false where there is no context, inside an exit hook, and while a task's context is current.
+/// It does nothing and gives false where there is no context, inside a start or exit hook, and while a task's context is
+/// current.
 ///
 /// ```
 /// use threadctx::{context, exit_thread_ctx, get_thread_ctx};

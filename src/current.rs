@@ -186,12 +186,11 @@ fn thread_ident() -> Ident {
 /// The first touch. Does not panic: what is the matter, if anything, is that the thread is gone.
 #[cold]
 fn register() -> bool {
-    let exit_will_run = !is_gone() && AT_THREAD_EXIT.try_with(|_| ()).is_ok();
+    // Until it is done: what an allocator or a panic hook might call meanwhile finds a thread that is gone.
+    let was_gone = CURRENT.replace(GONE) == GONE;
+    let exit_will_run = !was_gone && AT_THREAD_EXIT.try_with(|_| ()).is_ok();
     let thread = if exit_will_run { this_thread() } else { None };
-    let Some((ident, thread)) = thread else {
-        CURRENT.set(GONE);
-        return false;
-    };
+    let Some((ident, thread)) = thread else { return false };
     IDENT.set(Some(ident));
     let context = Arc::new(Context::of_thread(ident, thread));
     let _claimed = context.claim();
@@ -199,15 +198,18 @@ fn register() -> bool {
     let home = Arc::into_raw(context);
     HOME.set(home);
     CURRENT.set(home);
+    owner(|owner| owner.own().starting.set(true));
     hooks::run_start();
-    CURRENT.get().addr() > GONE.addr()
+    owner(|owner| owner.own().starting.set(false));
+    true
 }
 
 /// Runs this thread's exit now and lets it start afresh; false where there is nothing to exit or it is not the time.
 pub(crate) fn exit_now() -> bool {
     let own_is_current = ptr::eq(CURRENT.get(), HOME.get());
-    let running = owner(|owner| owner.context().state() == State::Running) == Some(true);
-    let exits = own_is_current && running;
+    let is_running =
+        |owner: Owner<'_>| owner.context().state() == State::Running && !owner.own().starting.get();
+    let exits = own_is_current && owner(is_running) == Some(true);
     if exits {
         leave(ptr::null());
     }
@@ -262,6 +264,7 @@ pub(crate) fn end_of_last_borrow(context: NonNull<Context>, slot: NonNull<RawSlo
     // SAFETY: as above; the slot is part of the context.
     let slot = unsafe { slot.as_ref() };
     let owner = Owner::of(context);
+    slot.forget_borrows(owner);
     let values = slot.settle(owner);
     let parked = owner.own().parked.take();
     let waits_on = parked.is_some() && owner.has_open_borrows();

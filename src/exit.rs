@@ -13,14 +13,15 @@ use crate::{
     panics::{self, What},
     slot::{Outgoing, RawSlot, Shared},
     stats,
-    sync::yield_now,
+    sync::{pause, yield_now},
     total,
 };
 
 /// What hooks and drops leave behind is cleaned in this many rounds; then it is dropped unheard.
 const ROUNDS: usize = 8;
-/// How often an exit gives its time slice away for a reader to leave a slot; then the reader drops what it was at.
-const PATIENCE: usize = 64;
+/// How often an exit gives the processor away for a moment, and then for a millisecond, so that a reader may leave a slot;
+/// after that, what the reader was at drops with the last handle to the context.
+const PATIENCE: usize = 32;
 
 /// A value that a round is to end.
 #[derive(Clone, Copy)]
@@ -33,6 +34,8 @@ enum Ending {
 pub(crate) fn run() {
     current::owner(|owner| owner.context().set_state(State::Exiting));
     for round in 0..ROUNDS {
+        // A value that was put in by name, before its key was first used somewhere, is the key's now.
+        drop(current::owner(|owner| owner.adopt_names()));
         // What is filled from here on belongs to the next round.
         let limit = current::owner(|owner| owner.next_fill()).unwrap_or_default();
         run_hooks(current::owner(take_hooks).unwrap_or_default());
@@ -43,6 +46,17 @@ pub(crate) fn run() {
         endings.into_iter().for_each(end);
         if current::owner(is_empty) != Some(false) {
             return;
+        }
+    }
+    retain_totals();
+}
+
+/// What is left after the rounds counts for its key's total all the same.
+fn retain_totals() {
+    let left = current::owner(|owner| owner.context().filled_keys().map(|(key, _)| key).collect::<Vec<_>>());
+    for identity in left.unwrap_or_default() {
+        if let Some(key) = identity.total() {
+            drop(total::retain(identity, key));
         }
     }
 }
@@ -150,11 +164,13 @@ pub(crate) fn take_leftovers(owner: Owner<'_>) -> Leftovers {
     stats::add(|counters| &counters.left_over, left as u64);
     let mut values = owner.take_keys(|_| true);
     values.append(owner.take_names(|_| true));
-    for _ in 0..PATIENCE {
-        if settle(owner, &mut values) {
-            break;
+    for wait in [yield_now as fn(), pause] {
+        for _ in 0..PATIENCE {
+            if settle(owner, &mut values) {
+                return Leftovers { hooks, values };
+            }
+            wait();
         }
-        yield_now();
     }
     Leftovers { hooks, values }
 }

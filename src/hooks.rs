@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    ThreadCtx,
+    ThreadCtx, fork,
     panics::{self, What},
     sync::{Mutex, MutexGuard, globals, lock},
 };
@@ -55,6 +55,7 @@ impl Lists {
 }
 
 pub(crate) fn lock_lists() -> MutexGuard<'static, Lists> {
+    fork::watch();
     lock(&LISTS)
 }
 
@@ -66,7 +67,7 @@ fn add(when: When, hook: Hook) -> HookGuard {
     // Relaxed: the number alone matters, and the addition makes it unique.
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
     let old = lock_lists().change(when, |list| list.push((number, hook)));
-    drop(old);
+    panics::contain_drop(old);
     HookGuard { when, number }
 }
 
@@ -128,7 +129,8 @@ pub fn on_thread_exit(hook: impl Fn(ThreadCtx) + Send + Sync + 'static) -> HookG
     add(When::Exit, Arc::new(hook))
 }
 
-/// Keeps a hook in its list. Dropping it takes the hook out; a thread that is running it at that moment goes on.
+/// Keeps a hook in its list. Dropping it takes the hook out; a thread that is running it at that moment goes on. A panic
+/// in the drop of what the hook captured is contained and counted.
 ///
 /// ```
 /// threadctx::on_thread_exit(|ctx| println!("{} is over", ctx.ident())).forever();
@@ -153,7 +155,7 @@ impl HookGuard {
 impl Drop for HookGuard {
     fn drop(&mut self) {
         let old = lock_lists().change(self.when, |list| list.retain(|(number, _)| *number != self.number));
-        drop(old);
+        panics::contain_drop(old);
     }
 }
 

@@ -64,6 +64,29 @@ pub(crate) struct Declaration {
     pub(crate) key: &'static dyn Declared,
 }
 
+/// Stands among the statics of a key, a value of which somebody put in by name as a secret.
+struct SaysSecret;
+
+impl Declared for SaysSecret {
+    fn shown(&self) -> Shown {
+        Shown::Secret
+    }
+
+    fn has_exit_hook(&self) -> bool {
+        false
+    }
+
+    fn run_exit_hook(&self, _: &dyn Any) {}
+
+    fn keeps_total(&self) -> bool {
+        false
+    }
+
+    fn merge(&self, _: &dyn Any, _: &dyn Any) -> Option<Shared> {
+        None
+    }
+}
+
 impl Identity {
     pub(crate) fn namespace(&self) -> &'static str {
         self.namespace
@@ -98,6 +121,11 @@ impl Identity {
 
     pub(crate) fn total(&self) -> Option<&'static dyn Declared> {
         self.declared.iter().copied().find(|key| key.keeps_total())
+    }
+
+    /// From now on nothing of this identity is rendered.
+    pub(crate) fn make_secret(&self) {
+        self.declare(&SaysSecret);
     }
 
     fn goes_by(&self, namespace: &str, name: &str) -> bool {

@@ -612,7 +612,14 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// Has the key's own initialiser make the value, unless it is at it already.
     fn make_first(&'static self, place: Place<T>) -> Option<Arc<T>> {
         let make = self.init?;
-        if !current::touch() || current::owner(|owner| owner.slot_or_grow(place).is_initialising())? {
+        if !current::touch() {
+            return None;
+        }
+        // A start hook may have made it, if that was the first touch.
+        if let Some(value) = self.get_present() {
+            return Some(value);
+        }
+        if current::owner(|owner| owner.slot_or_grow(place).is_initialising())? {
             return None;
         }
         let made: Result<_, std::convert::Infallible> = Initialising::run(place, || Ok(make()));
@@ -621,10 +628,11 @@ impl<T: Send + Sync + 'static> Key<T> {
 
     /// Stores what was made, unless something was stored meanwhile; gives what is there then.
     fn keep_first(&'static self, made: Arc<T>) -> Arc<T> {
+        let is_alive = current::touch();
         if let Some(value) = self.get_present() {
             return value;
         }
-        if current::touch() {
+        if is_alive {
             let place = self.ready();
             let displaced = current::owner(|owner| {
                 let slot = owner.slot_or_grow(place);

@@ -159,8 +159,10 @@ impl NameIndex {
     fn remove(&mut self, namespace: &str, name: &str) -> Option<usize> {
         let slot = self.by_title.remove(&(namespace, name) as &dyn Titled)?;
         self.free.push(slot);
-        // The next access finds out afresh whether a clash is left.
-        self.adopted = 0;
+        if self.clashes {
+            // The next access finds out afresh whether one is left.
+            self.adopted = 0;
+        }
         Some(slot)
     }
 
@@ -191,14 +193,19 @@ impl Names {
         namespace: &str,
         name: &str,
     ) -> Option<Result<Arc<T>, Holder>> {
+        self.look_for(namespace, name, Named::of_type)
+    }
+
+    fn has(&self, namespace: &str, name: &str) -> bool {
+        self.look_for(namespace, name, |_| ()).is_some()
+    }
+
+    /// A look, from inside its slot, at what goes by this name.
+    fn look_for<R>(&self, namespace: &str, name: &str, look: impl Fn(&Named) -> R) -> Option<R> {
         let mark = identity::mark(namespace, name);
         let candidates = self.filled().filter(|(_, slot)| slot.marked() == mark);
-        let mut looks = candidates.map(|(_, slot)| {
-            slot.look(None, |named| named.about.title.is(namespace, name).then(|| named.of_type()))
-                .ok()
-                .flatten()
-        });
-        looks.find_map(Option::flatten)
+        let look_if = |named: &Named| named.about.title.is(namespace, name).then(|| look(named));
+        candidates.map(|(_, slot)| slot.look(None, look_if).ok().flatten()).find_map(Option::flatten)
     }
 
     pub(crate) fn slot(&self, index: usize) -> Option<&Slot<Named>> {
@@ -264,7 +271,7 @@ impl<'a> Owner<'a> {
             return self.put_again(&slot, value, about.0);
         }
         if let Some(identity) = identity::find(namespace, name) {
-            return self.put_in_key(identity, value);
+            return self.put_in_key(identity, value, about.0);
         }
         let title = Title::new(namespace, name);
         let (shown, origin) = about;
@@ -281,7 +288,10 @@ impl<'a> Owner<'a> {
         stored(slot, Named { about, value })
     }
 
-    fn put_in_key(self, identity: &Identity, value: Shared) -> DisplacedByName {
+    fn put_in_key(self, identity: &Identity, value: Shared, shown: Shown) -> DisplacedByName {
+        if shown.is_secret() {
+            identity.make_secret();
+        }
         let slot = self.key_or_grow(identity);
         let displaced = slot.exchange(Some(value));
         if !identity.shown().is_opaque() {
@@ -331,21 +341,28 @@ impl<'a> Owner<'a> {
         }
         let mut clashes = false;
         for (title, identity) in self.names_with_a_key() {
-            let value = self
-                .named(&title.namespace, &title.name)
-                .and_then(|slot| slot.peek(|named| named.value.clone()));
-            match value {
-                Some(value) if value.of().same(identity.value_type()) => {
-                    // First into the key, then out of the names: whoever reads meanwhile finds it in one of them.
-                    outgoing.append(self.put_in_key(identity, value).outgoing);
-                    outgoing.append(self.take_name(&title.namespace, &title.name).unwrap_or_default());
-                }
-                _ => clashes = true,
+            match self.adopt_name(&title, identity) {
+                Some(adopted) => outgoing.append(adopted),
+                None => clashes = true,
             }
         }
         let mut index = self.own().index.borrow_mut();
         (index.adopted, index.clashes) = (count, clashes);
         outgoing
+    }
+
+    /// Gives one name over to its key, if the types agree.
+    fn adopt_name(self, title: &Title, identity: &Identity) -> Option<Outgoing> {
+        let slot = self.named(&title.namespace, &title.name)?;
+        let (value, shown) = slot.peek(|named| (named.value.clone(), named.about.shown))?;
+        if !value.of().same(identity.value_type()) {
+            return None;
+        }
+        // First into the key, then out of the names: whoever reads meanwhile finds it in one of them.
+        let mut outgoing = self.put_in_key(identity, value, shown).outgoing;
+        self.key(identity)?.take_over(&slot);
+        outgoing.append(self.take_name(&title.namespace, &title.name)?);
+        Some(outgoing)
     }
 
     fn names_with_a_key(self) -> Vec<(Arc<Title>, &'static Identity)> {
@@ -396,10 +413,21 @@ impl Context {
     }
 
     fn titles(&self) -> BTreeSet<(String, String)> {
-        let keys = self.filled_keys().map(|(key, _)| (key.namespace().to_owned(), key.name().to_owned()));
+        // Names first: while the owner gives one over to its key, it is found in one place or the other.
         let names = self.names().into_iter().flat_map(Names::about);
-        keys.chain(names.map(|about| (about.title.namespace.to_string(), about.title.name.to_string())))
-            .collect()
+        let names = names.map(|about| (about.title.namespace.to_string(), about.title.name.to_string()));
+        let keys = self.filled_keys().map(|(key, _)| (key.namespace().to_owned(), key.name().to_owned()));
+        names.chain(keys).collect()
+    }
+
+    /// Whether anything goes by this name.
+    pub(crate) fn has(&self, namespace: &str, name: &str) -> bool {
+        let by_key = || {
+            let slot = identity::find(namespace, name).and_then(|identity| self.keys.of(identity));
+            slot.is_some_and(RawSlot::is_filled)
+        };
+        // As in `read`.
+        by_key() || self.names().is_some_and(|names| names.has(namespace, name)) || by_key()
     }
 
     /// The namespaces that have a value in them, sorted.

@@ -224,6 +224,7 @@ impl<'n> Namespace<'n> {
         T: Debug + Send + Sync + 'static,
     {
         let asked = self.asked(name);
+        current::touch();
         let present = || {
             let held = current::owner(|owner| owner.holder_of_name(self.name, name)).flatten();
             match held {
@@ -235,6 +236,7 @@ impl<'n> Namespace<'n> {
             return Ok(value);
         }
         let made = make();
+        current::touch();
         if let Some(value) = present()? {
             return Ok(value);
         }
@@ -353,7 +355,7 @@ impl<'n> NamespaceRef<'n> {
     /// assert!(ctx.handle().namespace("probe").contains("rate"));
     /// ```
     pub fn contains(&self, name: &str) -> bool {
-        self.names().iter().any(|found| found == name)
+        self.context.readable().is_some_and(|context| context.has(self.name, name))
     }
 
     /// The names that have a value now, sorted.

@@ -142,6 +142,8 @@ pub(crate) fn restart(only: Option<Arc<Context>>) {
 pub(crate) fn all() -> Vec<ContextRef> {
     let registry = registry();
     let mut all: Vec<_> = registry.map.iter().map(|entry| ContextRef::new(Arc::clone(&entry))).collect();
+    // One may be on the point of leaving.
+    all.retain(|context| context.state() != State::Exited);
     all.sort_unstable_by_key(|context| context.context().serial());
     all
 }

@@ -55,8 +55,10 @@ const READERS: u32 = EXPOSED - 1;
 const RETIRED: u32 = 1 << 31;
 /// In `RawSlot::owner`: an initialiser of this slot is running further up the stack.
 const INITIALISING: u32 = 1 << 30;
+/// In `RawSlot::owner`: the present value came while borrows of former ones were open, and has not been borrowed itself.
+const FRESH: u32 = 1 << 29;
 /// In `RawSlot::owner`: how many borrows of the owner's are open.
-const BORROWS: u32 = INITIALISING - 1;
+const BORROWS: u32 = FRESH - 1;
 
 /// How often a reader spins before it begins to give its time slice away.
 const SPINS: u32 = 32;
@@ -68,7 +70,7 @@ const SPINS: u32 = 32;
 #[derive(Default)]
 pub(crate) struct RawSlot {
     word: AtomicU32,
-    /// Owner only: `RETIRED`, `INITIALISING` and the count of open borrows.
+    /// Owner only: `RETIRED`, `INITIALISING`, `FRESH` and the count of open borrows.
     owner: Cell<u32>,
     value: AtomicPtr<()>,
     /// Owner only: when it was filled, in the context's own count.
@@ -103,13 +105,13 @@ impl RawSlot {
     /// Enters as a reader, giving up after `tries` looks (`None`: never).
     fn enter(&self, tries: Option<u32>) -> Result<Reading<'_>, Busy> {
         let mut word = self.word.load(Ordering::Relaxed);
-        let mut tried = 0;
+        let mut tried: u32 = 0;
         loop {
             word = match self.enter_from(word) {
                 Ok(reading) => return Ok(reading),
                 Err(now) => now,
             };
-            tried += 1;
+            tried = tried.wrapping_add(1);
             match tries {
                 Some(most) if tried >= most => return Err(Busy),
                 _ if tried % SPINS == 0 => yield_now(),
@@ -161,7 +163,8 @@ impl RawSlot {
     /// Enters as the owner, if no reader is inside.
     fn try_write(&self) -> Option<Writing<'_>> {
         let word = self.word.load(Ordering::Relaxed);
-        if word & READERS != 0 {
+        // WRITER stands only if this runs inside a write of the same slot, called back by an allocator.
+        if word & (READERS | WRITER) != 0 {
             return None;
         }
         // Acquire: pairs with the release in `Reading`'s drop: whoever was inside has taken its count before we look.
@@ -183,6 +186,11 @@ impl RawSlot {
         self.owner.get() & BORROWS
     }
 
+    /// Whether some borrow may be one of the present value.
+    fn is_present_borrowed(&self) -> bool {
+        self.borrows() != 0 && self.owner.get() & FRESH == 0
+    }
+
     fn note(&self, bit: u32, on: bool) {
         self.owner.set(if on { self.owner.get() | bit } else { self.owner.get() & !bit });
     }
@@ -194,9 +202,10 @@ impl RawSlot {
         self.writes.store(self.writes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// The retired values of this slot. Called when nobody is inside and nothing is borrowed.
+    /// The retired values of this slot, unless some may be borrowed. Called after a write that found nobody inside:
+    /// whoever has come in since has found the new value.
     fn reap(&self, owner: Owner<'_>) -> Outgoing {
-        if !self.has_retired(owner) {
+        if !self.has_retired(owner) || self.borrows() != 0 {
             return Outgoing::default();
         }
         self.note(RETIRED, false);
@@ -207,10 +216,14 @@ impl RawSlot {
     pub(crate) fn settle(&self, owner: Owner<'_>) -> Outgoing {
         let alone = if self.borrows() == 0 { self.try_write() } else { None };
         let Some(writing) = alone else { return Outgoing::default() };
-        let outgoing = self.reap(owner);
         let exposed = writing.exposed;
         writing.leave(exposed);
-        outgoing
+        self.reap(owner)
+    }
+
+    /// The last borrow has ended: what is there now is no fresher than anything else.
+    pub(crate) fn forget_borrows(&self, _: Owner<'_>) {
+        self.note(FRESH, false);
     }
 
     pub(crate) fn is_borrowed(&self, _: Owner<'_>) -> bool {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Key, current,
+    Key, current, fork,
     identity::{Declared, Identity},
     panics::{self, What},
     registry,
@@ -41,6 +41,7 @@ impl Retained {
 }
 
 pub(crate) fn lock_retained() -> MutexGuard<'static, Retained> {
+    fork::watch();
     lock(&RETAINED)
 }
 
@@ -74,7 +75,7 @@ fn merge_some(index: usize, key: &dyn Declared) {
         let Some((one, other)) = begin_merge(index) else { return };
         let merged = panics::contain(What::Hook, || key.merge(one.as_any(), other.as_any())).flatten();
         let is_merged = merged.is_some();
-        end_merge(index, merged);
+        end_merge(index, merged, &[&one, &other]);
         panics::contain_drop(one);
         panics::contain_drop(other);
         if !is_merged {
@@ -92,12 +93,15 @@ fn begin_merge(index: usize) -> Option<(Shared, Shared)> {
     (!std::mem::replace(&mut pile.merging, true)).then_some(pair)
 }
 
-/// Puts `merged` in the place of the first two, or leaves them if merging failed.
-fn end_merge(index: usize, merged: Option<Shared>) {
+/// Puts `merged` in the place of the first two, or leaves them if merging failed, or if they are not the ones that were
+/// merged any more: in a child that was forked inside the merge, another thread may have begun it anew.
+fn end_merge(index: usize, merged: Option<Shared>, pair: &[&Shared; 2]) {
     let mut retained = lock_retained();
     let pile = retained.0.entry(index).or_default();
     pile.merging = false;
-    if let Some(merged) = merged {
+    let are_there =
+        pile.values.len() >= 2 && pile.values.iter().zip(pair).all(|(there, merged)| there.same(merged));
+    if let Some(merged) = merged.filter(|_| are_there) {
         // The two counts that go here are not the last: `merge_some` has its own.
         pile.values.splice(..2, [merged]);
     }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     ContextRef, Ident, State, clock,
     identity::{self, Identity},
-    names::Named,
+    names::{About, Named},
     panics,
     slot::{Busy, RawSlot, Shared, Slot, ValueType},
 };
@@ -32,9 +32,18 @@ struct Found {
     value_type: &'static ValueType,
     shown: Shown,
     /// Nothing where the value is not to be touched.
-    value: Option<Result<Shared, Busy>>,
+    value: Option<Result<Held, Busy>>,
     written: u64,
     writes: u32,
+}
+
+/// A count of a value, which may be the last one by the time it goes: a panic in the value's drop is contained.
+struct Held(Option<Shared>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        panics::contain_drop(self.0.take());
+    }
 }
 
 /// A picture in the making.
@@ -137,29 +146,31 @@ impl<'o> Capture<'o> {
     }
 
     /// What stands for the value, what is the matter with it, and whether it was cut.
-    fn content(&self, shown: Shown, value: Option<Result<Shared, Busy>>) -> (Content, Option<Problem>, bool) {
-        let (render, value) = match (shown.renderer(), value) {
-            (Some(render), Some(Ok(value))) => (render, value),
-            (_, Some(Err(Busy))) => {
-                return (Content::Problem("<busy>".to_owned()), Some(Problem::Busy), false);
+    fn content(&self, shown: Shown, value: Option<Result<Held, Busy>>) -> (Content, Option<Problem>, bool) {
+        match (shown.renderer(), &value) {
+            (Some(render), Some(Ok(Held(Some(value))))) => {
+                rendered(shown, render, value, self.options.limits.max_value_bytes)
             }
-            _ => return (Content::None, None, false),
-        };
-        let rendered = rendered(shown, render, &value, self.options.limits.max_value_bytes);
-        // The last count may be ours by now: then this is where the value drops.
-        panics::contain_drop(value);
-        rendered
+            (_, Some(Err(Busy))) => (Content::Problem("<busy>".to_owned()), Some(Problem::Busy), false),
+            _ => (Content::None, None, false),
+        }
     }
 
     /// What is in the context that the options want, by namespace and name.
-    fn found_in(&self, context: &ContextRef) -> Vec<Found> {
+    fn found_in(&mut self, context: &ContextRef) -> Vec<Found> {
         let Some(context) = context.readable() else { return Vec::new() };
         let wants = |namespace: &str| self.options.wants(namespace);
-        let keys = context.filled_keys().filter(|(key, _)| wants(key.namespace()));
-        let keys = keys.filter_map(|(key, slot)| found_of_key(key, slot, || context.keys.read(key, LOOKS)));
+        let mut busy = 0;
+        // Names first: while the owner gives one over to its key, it is found in one place or the other.
         let names = context.names().into_iter().flat_map(|names| names.filled());
-        let names = names.filter_map(|(_, slot)| found_of_name(slot)).filter(|found| wants(&found.namespace));
-        let mut found: Vec<_> = keys.chain(names).collect();
+        let mut read = |slot| found_of_name(slot).inspect_err(|Busy| busy += 1).ok().flatten();
+        let names = names.filter_map(|(_, slot)| read(slot));
+        let mut found: Vec<_> = names.filter(|found| wants(&found.namespace)).collect();
+        let keys = context.filled_keys().filter(|(key, _)| wants(key.namespace()));
+        found
+            .extend(keys.filter_map(|(key, slot)| found_of_key(key, slot, || context.keys.read(key, LOOKS))));
+        // Not even their names could be read.
+        self.counts.busy += busy;
         found.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
         // While the owner gives a name over to its key, the value is in both.
         found.dedup_by(|one, other| (&one.namespace, &one.name) == (&other.namespace, &other.name));
@@ -182,7 +193,7 @@ fn found_of_key(
 ) -> Option<Found> {
     let shown = key.shown();
     let value = match shown.renderer() {
-        Some(_) => Some(read().transpose()?),
+        Some(_) => Some(read().transpose()?.map(|value| Held(Some(value)))),
         None => None,
     };
     let (written, writes) = slot.history();
@@ -190,25 +201,25 @@ fn found_of_key(
     Some(Found { namespace, name, value_type: key.value_type(), shown, value, written, writes })
 }
 
-/// A named value; the key that goes by its name decides what is shown, though the owner may not have given it over yet.
-fn found_of_name(slot: &Slot<Named>) -> Option<Found> {
+fn found_of_name(slot: &Slot<Named>) -> Result<Option<Found>, Busy> {
     let look = |named: &Named| {
-        let title = &named.about.title;
-        let shown = identity::find(&title.namespace, &title.name).map_or(named.about.shown, Identity::shown);
+        let shown = shown_of_name(&named.about);
         (named.about.clone(), shown, shown.renderer().map(|_| named.value.clone()))
     };
-    let (about, shown, value) = slot.look(LOOKS, look).ok().flatten()?;
+    let Some((About { title, value_type, .. }, shown, value)) = slot.look(LOOKS, look)? else {
+        return Ok(None);
+    };
     let (written, writes) = slot.history();
-    let (namespace, name) = (about.title.namespace.to_string(), about.title.name.to_string());
-    Some(Found {
-        namespace,
-        name,
-        value_type: about.value_type,
-        shown,
-        value: value.map(Ok),
-        written,
-        writes,
-    })
+    let (namespace, name) = (title.namespace.to_string(), title.name.to_string());
+    let value = value.map(|value| Ok(Held(Some(value))));
+    Ok(Some(Found { namespace, name, value_type, shown, value, written, writes }))
+}
+
+/// The key that goes by the name decides, though the owner may not have given the value over yet; but a secret is one.
+fn shown_of_name(about: &About) -> Shown {
+    let key = identity::find(&about.title.namespace, &about.title.name);
+    let key = key.filter(|key| !about.shown.is_secret() && key.value_type().same(about.value_type));
+    key.map_or(about.shown, Identity::shown)
 }
 
 /// Has the user's code render the value, at most `most` bytes of it.

@@ -2,11 +2,12 @@
 
 use std::{
     env, fs,
-    sync::OnceLock,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::picture::Process;
+use crate::clock;
 
 /// The process as it is now.
 pub(super) fn this() -> Process {
@@ -35,8 +36,10 @@ fn uptime() -> Option<Duration> {
 }
 
 fn since_first_asked() -> Duration {
-    static FIRST: OnceLock<Instant> = OnceLock::new();
-    FIRST.get_or_init(Instant::now).elapsed()
+    static FIRST: AtomicU64 = AtomicU64::new(0);
+    // Relaxed: the time alone matters. Not a `OnceLock`: a forked child must not wait for a thread that it does not have.
+    let first = FIRST.compare_exchange(0, clock::now(), Ordering::Relaxed, Ordering::Relaxed);
+    clock::since(first.map_or_else(|first| first, |_| clock::now()))
 }
 
 /// The present moment as RFC 3339 has it, in UTC, to the millisecond.

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, marker::PhantomData, mem, ops::Deref, ptr, ptr::NonNull};
 
-use super::{INITIALISING, RETIRED, RawSlot, Shared, Slot, ValueType, WRITER, Writing};
+use super::{FRESH, INITIALISING, RETIRED, RawSlot, Shared, Slot, ValueType, WRITER, Writing};
 use crate::{
     context::Context,
     current::{self, Owner},
@@ -111,12 +111,12 @@ impl<'a> OwnedRaw<'a> {
             slot.filled.set(self.owner.next_fill());
             slot.writes.store(0, Ordering::Relaxed);
         }
-        let alone = if slot.borrows() == 0 { slot.try_write() } else { None };
+        let alone = if slot.is_present_borrowed() { None } else { slot.try_write() };
         let Some(writing) = alone else { return self.publish(new, exposed) };
         // Release: pairs with the acquire in `is_filled`. For whoever enters, `leave` publishes it.
         let old = NonNull::new(slot.value.swap(new, Ordering::Release));
-        let outgoing = slot.reap(self.owner);
         writing.leave(exposed);
+        let outgoing = slot.reap(self.owner);
         // SAFETY: the slot's count, by its INVARIANT of this type, is given up: nobody was inside under WRITER, and
         // whoever enters now finds the new pointer.
         let shared = old.map(|old| unsafe { Shared::from_raw(old, self.of) });
@@ -137,6 +137,7 @@ impl<'a> OwnedRaw<'a> {
             self.owner.retired().add(self.slot, old);
             self.slot.note(RETIRED, true);
         }
+        self.slot.note(FRESH, self.slot.borrows() != 0);
         Displaced { value: None, shared, outgoing: Outgoing::default() }
     }
 
@@ -153,6 +154,15 @@ impl<'a> OwnedRaw<'a> {
     /// When the value was filled, if there is one.
     pub(crate) fn filled_at(&self) -> Option<u64> {
         self.slot.is_filled().then(|| self.slot.filled.get())
+    }
+
+    /// Takes over when the value was filled and written: it came from `other`.
+    pub(crate) fn take_over(&self, other: &OwnedRaw<'_>) {
+        let (written, writes) = other.slot.history();
+        self.slot.filled.set(other.slot.filled.get());
+        // Relaxed: as in `stamp`.
+        self.slot.written.store(written, Ordering::Relaxed);
+        self.slot.writes.store(writes, Ordering::Relaxed);
     }
 
     /// Counts the present value as newly filled.
@@ -208,7 +218,7 @@ impl<'a, T: Send + Sync + 'static> OwnedSlot<'a, T> {
         let slot = self.raw.slot;
         // Relaxed: the owner stored it.
         let value = NonNull::new(slot.value.load(Ordering::Relaxed))?.cast();
-        slot.owner.set(slot.owner.get() + 1);
+        slot.owner.set((slot.owner.get() & !FRESH) + 1);
         Some(Borrowed { value, slot: NonNull::from(slot), context: NonNull::from(self.raw.owner.context()) })
     }
 
@@ -245,7 +255,7 @@ impl<'a, T: Send + Sync + 'static> OwnedSlot<'a, T> {
     /// Replaces in place if `Arc::get_mut` finds nobody else, be it by a count or by a `Weak`.
     fn store_if_unique(&self, new: T) -> Result<Displaced<T>, T> {
         let slot = self.raw.slot;
-        if slot.borrows() != 0 || !slot.is_filled() {
+        if slot.is_present_borrowed() || !slot.is_filled() {
             return Err(new);
         }
         let Some(writing) = slot.try_write() else { return Err(new) };
@@ -259,8 +269,8 @@ impl<'a, T: Send + Sync + 'static> OwnedSlot<'a, T> {
             return Err(new);
         };
         let old = mem::replace(unique, new);
-        let outgoing = slot.reap(self.raw.owner);
         writing.leave(false);
+        let outgoing = slot.reap(self.raw.owner);
         Ok(Displaced { value: Some(old), shared: None, outgoing })
     }
 
@@ -304,7 +314,7 @@ impl<T> Drop for Borrowed<T> {
         let slot = unsafe { self.slot.as_ref() };
         let owner = slot.owner.get() - 1;
         slot.owner.set(owner);
-        if owner & !INITIALISING == RETIRED {
+        if owner & !(INITIALISING | FRESH) == RETIRED {
             end_of_last_borrow(self.context, self.slot);
         }
     }

@@ -1,9 +1,11 @@
 //! The primitives as programs have them.
 
 use std::{
+    cell::Cell,
     hash::{BuildHasherDefault, DefaultHasher},
     panic::catch_unwind,
     thread::{self, Thread},
+    time::Duration,
 };
 
 pub(crate) use std::{
@@ -44,8 +46,23 @@ macro_rules! globals {
 }
 pub(crate) use globals;
 
-/// The thread that this runs on. Std panics where a thread asks for itself after std's own clean-up: to us it is gone.
+/// Gives the processor away for a while, after giving it away for a moment did not help.
+pub(crate) fn pause() {
+    thread::sleep(Duration::from_millis(1));
+}
+
+thread_cells! {
+    /// Whether std is being asked for this thread, or has panicked over it.
+    static ASKING: Cell<bool> = Cell::new(false);
+}
+
+/// The thread that this runs on. Std panics where a thread asks for itself after std's own clean-up: to us it is gone. It
+/// is asked once then, and not again by a panic hook that comes here too.
 pub(crate) fn this_thread() -> Option<(Ident, Option<Thread>)> {
+    if ASKING.replace(true) {
+        return None;
+    }
     let thread = catch_unwind(thread::current).ok()?;
+    ASKING.set(false);
     Some((Ident::Thread(thread.id()), Some(thread)))
 }
