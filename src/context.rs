@@ -8,6 +8,7 @@ use crate::{
     AccessError, Dump, DumpOptions, Ident, Namespace, NamespaceRef, clock,
     current::{self, Owner, OwnerCell},
     identity::{self, Identity},
+    late,
     names::{NameIndex, Names},
     os, registry,
     slot::{KeySlots, Outgoing, RawSlot, RetireList},
@@ -327,7 +328,7 @@ impl ThreadCtx {
         }
         if let Some(refused) = hook {
             stats::count(|counters| &counters.hooks_refused);
-            drop(refused);
+            late::drop_late(refused);
         }
     }
 

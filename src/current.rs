@@ -10,6 +10,7 @@
 
 use std::{
     cell::Cell,
+    ffi::c_void,
     marker::PhantomData,
     ptr::{self, NonNull},
     sync::Arc,
@@ -23,7 +24,7 @@ use crate::{
     names::Named,
     registry,
     slot::{Borrowed, Outgoing, OwnedRaw, OwnedSlot, Place, RawSlot, RetireList},
-    sync::{this_thread, thread_cells},
+    sync::{self, this_thread, thread_cells},
 };
 
 #[cfg(loom)]
@@ -51,6 +52,11 @@ impl Drop for AtThreadExit {
     fn drop(&mut self) {
         leave(GONE);
     }
+}
+
+/// Runs the exit of a thread whose first touch came after its thread-locals were dropped, or while they were.
+extern "C" fn at_thread_end(_: *mut c_void) {
+    leave(GONE);
 }
 
 /// What only the thread may touch that its context is current on: see [`Owner::own`].
@@ -189,6 +195,9 @@ fn register() -> bool {
     // Until it is done: what an allocator or a panic hook might call meanwhile finds a thread that is gone.
     let was_gone = CURRENT.replace(GONE) == GONE;
     let exit_will_run = !was_gone && AT_THREAD_EXIT.try_with(|_| ()).is_ok();
+    if exit_will_run {
+        sync::at_thread_end(at_thread_end);
+    }
     let thread = if exit_will_run { this_thread() } else { None };
     let Some((ident, thread)) = thread else { return false };
     IDENT.set(Some(ident));

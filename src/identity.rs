@@ -51,6 +51,8 @@ pub(crate) struct Identity {
     value_type: &'static ValueType,
     origin: &'static Location<'static>,
     counted: AtomicBool,
+    /// Whether a dump shows its values, and so their age.
+    stamped: AtomicBool,
     /// The statics of this identity, as far as each says something that those before it do not.
     declared: Chain<&'static dyn Declared>,
 }
@@ -115,6 +117,13 @@ impl Identity {
         secret.or_else(|| all().find(|shown| !shown.is_opaque())).unwrap_or(Shown::Opaque)
     }
 
+    /// Whether writes of its values are noted with the time.
+    #[inline]
+    pub(crate) fn is_stamped(&self) -> bool {
+        // Relaxed: a value that is written just as its key becomes visible may go without an age.
+        self.stamped.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn exit_hook(&self) -> Option<&'static dyn Declared> {
         self.declared.iter().copied().find(|key| key.has_exit_hook())
     }
@@ -144,6 +153,9 @@ impl Identity {
 
     /// Notes what `key` says, unless it adds nothing: a key made again and again must not make this grow.
     fn declare(&self, key: &'static dyn Declared) {
+        if !key.shown().is_opaque() {
+            self.stamped.store(true, Ordering::Relaxed);
+        }
         let covers = |have: &&'static dyn Declared| {
             let shows =
                 key.shown().is_opaque() || have.shown().is_secret() || have.shown().same_kind(key.shown());
@@ -180,6 +192,7 @@ fn add(declaration: &Declaration) -> &'static Identity {
         value_type,
         origin,
         counted: AtomicBool::new(false),
+        stamped: AtomicBool::new(false),
         declared: Chain::new(),
     });
     let identity: &'static Identity = Box::leak(identity);

@@ -7,13 +7,14 @@ use std::{
     panic::Location,
 };
 
+use once_cell::race::OnceRef;
 use serde::Serialize;
 
 use crate::{
     ContextRef, Ident, Refused, Scope, TypeMismatch, current,
     dump::Shown,
-    identity::{self, Declaration, Declared},
-    registry,
+    identity::{self, Declaration, Declared, Identity},
+    late, registry,
     slot::{Borrowed, Displaced, OwnedSlot, Place, PlaceCell, Shared, ValueType},
     stats,
     sync::Arc,
@@ -44,6 +45,8 @@ use crate::{
 /// ```
 pub struct Key<T: 'static> {
     place: PlaceCell<T>,
+    /// Known together with the place.
+    identity: OnceRef<'static, Identity>,
     namespace: &'static str,
     name: &'static str,
     origin: &'static Location<'static>,
@@ -66,6 +69,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     pub const fn new(namespace: &'static str, name: &'static str) -> Self {
         Self {
             place: PlaceCell::nowhere(),
+            identity: OnceRef::new(),
             namespace,
             name,
             origin: Location::caller(),
@@ -513,8 +517,10 @@ impl<T: Send + Sync + 'static> Key<T> {
 
 /// What the calls above are made of.
 impl<T: Send + Sync + 'static> Key<T> {
+    /// Also where another static of this identity is the visible one.
+    #[inline]
     fn is_stamped(&self) -> bool {
-        !self.shown.is_opaque()
+        self.identity.get().is_some_and(Identity::is_stamped)
     }
 
     /// The fast write.
@@ -588,7 +594,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// Drops a value that came after the exit.
     fn refuse(&self, value: T) -> Option<Arc<T>> {
         stats::count(|counters| &counters.refused);
-        drop(value);
+        late::drop_late(value);
         None
     }
 
@@ -685,6 +691,8 @@ impl<T: Send + Sync + 'static> Key<T> {
         let Self { namespace, name, origin, .. } = *self;
         let identity = identity::of(&Declaration { namespace, name, origin, value_type, key: self })?;
         let place = Place::of(identity).expect("an identity is found by a key of its own type only");
+        // If another thread was first, it has set the same.
+        let _ = self.identity.set(identity);
         self.place.set(place);
         Ok(place)
     }

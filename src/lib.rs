@@ -75,6 +75,7 @@ mod hooks;
 mod ident;
 mod identity;
 mod key;
+mod late;
 mod names;
 mod namespace;
 mod os;

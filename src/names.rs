@@ -294,7 +294,7 @@ impl<'a> Owner<'a> {
         }
         let slot = self.key_or_grow(identity);
         let displaced = slot.exchange(Some(value));
-        if !identity.shown().is_opaque() {
+        if identity.is_stamped() {
             slot.stamp();
         }
         DisplacedByName { former: displaced.shared, outgoing: displaced.outgoing }

@@ -9,7 +9,9 @@ pub(crate) use other::*;
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "calls into the C library")]
 mod unix {
-    use std::mem::MaybeUninit;
+    use std::{ffi::c_void, mem::MaybeUninit, num::NonZero, ptr};
+
+    use once_cell::race::OnceNonZeroUsize;
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const COARSE: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
@@ -24,6 +26,27 @@ mod unix {
         // SAFETY: zeroed, a timespec is valid.
         let time = unsafe { time.assume_init() };
         (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
+    }
+
+    /// Has `last` run at this thread's end, after the destructors of its thread-locals; also if it is asked for from such a
+    /// destructor, or from one of a pthread key, unless that comes in the last of their rounds.
+    pub(crate) fn at_thread_end(last: unsafe extern "C" fn(*mut c_void)) {
+        static KEY: OnceNonZeroUsize = OnceNonZeroUsize::new();
+        // Two threads that are here first at once make a key each, and one is never used.
+        let key = KEY.get_or_try_init(|| make_key(last)).map(|key| key.get() - 1);
+        if let Ok(key) = key {
+            // SAFETY: the key was made and is never deleted. Its value is not null, or the destructor would not run; nobody
+            // follows it.
+            unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, ptr::dangling::<c_void>()) };
+        }
+    }
+
+    /// A new key, counted from 1; an error where there are too many.
+    fn make_key(last: unsafe extern "C" fn(*mut c_void)) -> Result<NonZero<usize>, ()> {
+        let mut key = 0;
+        // SAFETY: the pointer is to a key of ours; the destructor lives as long as the code does.
+        let made = unsafe { libc::pthread_key_create(&mut key, Some(last)) };
+        NonZero::new(key as usize + 1).filter(|_| made == 0).ok_or(())
     }
 
     /// The number that system tools show for this thread; 0 where the system has none.
@@ -78,4 +101,7 @@ mod other {
     pub(crate) fn thread_number() -> u64 {
         0
     }
+
+    /// Where there are no such late destructors, there is nothing to do.
+    pub(crate) fn at_thread_end(_: unsafe extern "C" fn(*mut std::ffi::c_void)) {}
 }

@@ -70,6 +70,7 @@ impl Registry {
 
 /// The registry of this process.
 fn registry() -> &'static Registry {
+    fork::watch();
     let mut registry = FIRST.get_or_init(|| Box::new(Registry::with_shards(shards())));
     while let Some(next) = registry.next.get() {
         registry = next;
@@ -99,7 +100,6 @@ pub(crate) fn process() -> u32 {
 }
 
 pub(crate) fn add(context: Arc<Context>) {
-    fork::watch();
     let registry = registry();
     registry.map.insert(context.ident(), context);
     // Relaxed: figures; the map itself orders the contexts.

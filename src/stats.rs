@@ -33,7 +33,8 @@ pub struct Stats {
     pub hooks_refused: u64,
     /// Scopes that ended where their context was not the current one, and so restored nothing.
     pub scopes_misplaced: u64,
-    /// Values and hooks that were still there after the last round of an exit and were dropped unheard.
+    /// Values and hooks that were still there after the last round of an exit and were dropped unheard, or that came after
+    /// the exit out of one another's drop, again and again, and were leaked.
     pub left_over: u64,
 }
 

@@ -1,6 +1,9 @@
 //! Takes the picture: contexts are collected as counts, then rendered one at a time with nothing locked.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use serde_json::value::RawValue;
 
@@ -12,11 +15,16 @@ use super::{
 };
 use crate::{
     ContextRef, Ident, State, clock,
+    context::Context,
     identity::{self, Identity},
     names::{About, Named},
     panics,
     slot::{Busy, RawSlot, Shared, Slot, ValueType},
+    sync::thread_cells,
 };
+
+#[cfg(loom)]
+use crate::sync::LocalCell;
 
 /// How often a dump looks at a slot that is being written before it calls it busy.
 const LOOKS: Option<u32> = Some(10_000);
@@ -65,7 +73,8 @@ impl<'o> Capture<'o> {
     pub(super) fn take(mut self, contexts: Vec<ContextRef>) -> Picture {
         let captured_at = process::now();
         let process = process::this();
-        self.fits(CONTEXT_FRAME + cost(&process.name));
+        // What frames it all has to be there, be it too much.
+        self.bytes_left = self.bytes_left.saturating_sub(CONTEXT_FRAME + cost(&process.name));
         let mut pictures = Vec::new();
         for context in contexts {
             pictures.extend(self.context(&context));
@@ -86,18 +95,16 @@ impl<'o> Capture<'o> {
 
     /// One context, unless it is left out: by a limit, which is counted, or by the filter.
     fn context(&mut self, context: &ContextRef) -> Option<ContextPicture> {
-        if self.counts.contexts == self.options.limits.max_contexts || !self.fits(0) {
+        if !self.is_wanted(context) {
+            return None;
+        }
+        let frame = CONTEXT_FRAME + context.thread_name().map_or(0, cost);
+        if self.counts.contexts == self.options.limits.max_contexts || !self.is_in_time() || !self.fits(frame)
+        {
             self.counts.left_out += 1;
             return None;
         }
         let found = self.found_in(context);
-        if found.is_empty() && self.options.is_filtered() {
-            return None;
-        }
-        if !self.fits(CONTEXT_FRAME + context.thread_name().map_or(0, cost)) {
-            self.counts.left_out += 1;
-            return None;
-        }
         self.counts.contexts += 1;
         let last_write = found.iter().map(|found| found.written).max().filter(|written| *written != 0);
         let values = found.into_iter().filter_map(|found| self.value(found)).collect();
@@ -119,7 +126,7 @@ impl<'o> Capture<'o> {
     fn value(&mut self, found: Found) -> Option<ValuePicture> {
         let Found { namespace, name, value_type, shown, value, written, writes } = found;
         let frame = VALUE_FRAME + cost(&namespace) + cost(&name) + cost(value_type.name());
-        if !self.fits(frame) {
+        if !self.is_in_time() || !self.fits(frame) {
             self.counts.values_left_out += 1;
             return None;
         }
@@ -131,7 +138,7 @@ impl<'o> Capture<'o> {
         self.counts.values += 1;
         self.counts.secret += usize::from(shown.is_secret());
         self.counts.truncated += usize::from(truncated);
-        self.counts.busy += usize::from(problem == Some(Problem::Busy));
+        self.counts.busy += usize::from(matches!(problem, Some(Problem::Busy | Problem::Nested)));
         Some(ValuePicture {
             namespace,
             name,
@@ -177,10 +184,19 @@ impl<'o> Capture<'o> {
         found
     }
 
-    /// Whether there are so many bytes, and time, left; takes the bytes.
+    /// Whether the context has a value that the options want, or they want everything.
+    fn is_wanted(&self, context: &ContextRef) -> bool {
+        let wants = |context: &Context| context.namespaces().iter().any(|name| self.options.wants(name));
+        !self.options.is_filtered() || context.readable().is_some_and(wants)
+    }
+
+    fn is_in_time(&self) -> bool {
+        self.deadline.is_none_or(|deadline| Instant::now() < deadline)
+    }
+
+    /// Whether there are so many bytes left; takes them.
     fn fits(&mut self, bytes: usize) -> bool {
-        let in_time = self.deadline.is_none_or(|deadline| Instant::now() < deadline);
-        let left = self.bytes_left.checked_sub(bytes).filter(|_| in_time);
+        let left = self.bytes_left.checked_sub(bytes);
         self.bytes_left = left.unwrap_or(self.bytes_left);
         left.is_some()
     }
@@ -222,16 +238,24 @@ fn shown_of_name(about: &About) -> Shown {
     key.map_or(about.shown, Identity::shown)
 }
 
+thread_cells! {
+    /// Whether a renderer is running on this thread: one that dumps must not be rendered in its own dump.
+    static RENDERING: Cell<bool> = Cell::new(false);
+}
+
 /// Has the user's code render the value, at most `most` bytes of it.
 fn rendered(shown: Shown, render: Render, value: &Shared, most: usize) -> (Content, Option<Problem>, bool) {
+    let problem = |what, text: String| (Content::Problem(format!("<{text}>")), Some(what), false);
+    if RENDERING.replace(true) {
+        return problem(Problem::Nested, "busy: this dump was taken while rendering another".to_owned());
+    }
     let mut out = Bounded::new(most);
     let result = panics::catch(|| render(value.as_any(), &mut out));
+    RENDERING.set(false);
     let is_cut = out.is_cut();
-    let problem =
-        |what, how, message: String| (Content::Problem(format!("<{how}: {message}>")), Some(what), false);
     match result {
-        Err(message) => problem(Problem::Panicked, "panicked", message),
-        Ok(Err(error)) if !is_cut => problem(Problem::Failed, "failed", error.0),
+        Err(message) => problem(Problem::Panicked, format!("panicked: {message}")),
+        Ok(Err(error)) if !is_cut => problem(Problem::Failed, format!("failed: {}", error.0)),
         Ok(_) => (content(shown, out.into_text(), is_cut), None, is_cut),
     }
 }

@@ -39,6 +39,7 @@ pub(crate) struct Counts {
     pub(crate) values: usize,
     pub(crate) secret: usize,
     pub(crate) truncated: usize,
+    /// Values that could not be read or rendered just then.
     pub(crate) busy: usize,
     /// Contexts that are not in the picture.
     pub(crate) left_out: usize,
@@ -105,6 +106,8 @@ pub(crate) enum Content {
 pub(crate) enum Problem {
     /// It was being written each time the dump looked.
     Busy,
+    /// This dump was taken from inside a renderer, and runs none.
+    Nested,
     /// Its renderer panicked.
     Panicked,
     /// Its renderer gave an error.

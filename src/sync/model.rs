@@ -113,6 +113,9 @@ impl<T: Copy + 'static> LocalCell<T> for loom::thread::LocalKey<Cell<T>> {
     }
 }
 
+/// Models end their threads themselves.
+pub(crate) fn at_thread_end(_: unsafe extern "C" fn(*mut std::ffi::c_void)) {}
+
 /// See the real one.
 pub(crate) fn pause() {
     yield_now();

@@ -17,6 +17,8 @@ pub(crate) use std::{
     thread::yield_now,
 };
 
+pub(crate) use crate::os::at_thread_end;
+
 use crate::Ident;
 
 /// How many entries a table begins with, and how many bits name one of its buckets.
