@@ -138,12 +138,10 @@ pub(crate) fn restart(only: Option<Arc<Context>>) {
     only.into_iter().for_each(add);
 }
 
-/// Every live context, oldest first.
+/// Every context in the registry, oldest first.
 pub(crate) fn all() -> Vec<ContextRef> {
     let registry = registry();
     let mut all: Vec<_> = registry.map.iter().map(|entry| ContextRef::new(Arc::clone(&entry))).collect();
-    // One may be on the point of leaving.
-    all.retain(|context| context.state() != State::Exited);
     all.sort_unstable_by_key(|context| context.context().serial());
     all
 }
@@ -183,5 +181,8 @@ pub fn context(ident: impl Into<Ident>) -> Option<ContextRef> {
 /// # assert!(!threadctx::contexts().is_empty());
 /// ```
 pub fn contexts() -> Vec<ContextRef> {
-    all()
+    let mut all = all();
+    // One may be on the point of leaving.
+    all.retain(|context| context.state() != State::Exited);
+    all
 }
