@@ -209,6 +209,13 @@ impl Owner<'_> {
 /// ctx.clear();
 /// assert!(ctx.namespaces().is_empty());
 /// ```
+///
+/// It stays on its thread; what may be sent is its [`handle`](Self::handle):
+///
+/// ```compile_fail,E0277
+/// let ctx = threadctx::get_thread_ctx();
+/// std::thread::spawn(move || ctx.clear());
+/// ```
 #[derive(Clone, Copy)]
 pub struct ThreadCtx {
     not_send: PhantomData<*const ()>,

@@ -20,6 +20,15 @@ use crate::{Key, panics, stats, sync::Arc};
 /// assert_eq!(LEVEL.cloned(), Some(1));
 /// ```
 ///
+/// A guard stays on its thread:
+///
+/// ```compile_fail,E0277
+/// static LEVEL: threadctx::Key<u8> = threadctx::Key::new("example", "level");
+///
+/// let one = LEVEL.enter(1);
+/// std::thread::spawn(move || drop(one));
+/// ```
+///
 /// It belongs to the context in which it was made. Where that one is not current when it drops (its thread has exited
 /// since, or a task's context is current), it touches nothing and is counted in [`stats`](crate::stats()).
 #[must_use = "the value is in place for as long as this lives; `let _ = ...` drops it at once"]

@@ -184,9 +184,14 @@ impl<'o> Capture<'o> {
         found
     }
 
-    /// Whether the context has a value that the options want, or they want everything.
+    /// Whether the context has a value that the options want, or may have, or they want everything.
     fn is_wanted(&self, context: &ContextRef) -> bool {
-        let wants = |context: &Context| context.namespaces().iter().any(|name| self.options.wants(name));
+        let wants = |context: &Context| {
+            let mut names = context.names().into_iter().flat_map(|names| names.filled());
+            let wants_name = |named: &Named| self.options.wants(&named.about.title.namespace);
+            context.filled_keys().any(|(key, _)| self.options.wants(key.namespace()))
+                || names.any(|(_, slot)| slot.look(LOOKS, wants_name).unwrap_or(Some(true)) == Some(true))
+        };
         !self.options.is_filtered() || context.readable().is_some_and(wants)
     }
 

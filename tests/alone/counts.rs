@@ -1,0 +1,190 @@
+//! `stats()` to the last one.
+
+use std::{panic, thread};
+
+use threadctx::{Key, Stats, exit_thread_ctx, get_thread_ctx, on_thread_exit, on_thread_start, stats};
+
+use crate::{alone, support::last::after_the_exit};
+
+/// What `code`, run on a thread of its own, adds to the figures.
+fn added(code: impl FnOnce() + Send + 'static) -> Stats {
+    let before = stats();
+    thread::spawn(code).join().unwrap();
+    let after = stats();
+    assert_eq!((before.live, after.live), (0, 0));
+    let mut added = Stats::default();
+    added.registered = after.registered - before.registered;
+    added.exited = after.exited - before.exited;
+    added.hook_panics = after.hook_panics - before.hook_panics;
+    added.drop_panics = after.drop_panics - before.drop_panics;
+    added.refused = after.refused - before.refused;
+    added.hooks_refused = after.hooks_refused - before.hooks_refused;
+    added.scopes_misplaced = after.scopes_misplaced - before.scopes_misplaced;
+    added.left_over = after.left_over - before.left_over;
+    added
+}
+
+/// One thread that came and went.
+fn one_life() -> Stats {
+    one_life_and(|_| ())
+}
+
+fn one_life_and(more: impl FnOnce(&mut Stats)) -> Stats {
+    let mut stats = Stats::default();
+    (stats.registered, stats.exited) = (1, 1);
+    more(&mut stats);
+    stats
+}
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("expected");
+    }
+}
+
+#[test]
+fn a_thread_that_touches_nothing_counts_for_nothing() {
+    static KEY: Key<u8> = Key::new("counts", "nothing");
+    alone(|| {
+        assert_eq!(added(|| ()), Stats::default());
+        assert_eq!(added(|| _ = (KEY.get(), KEY.take(), exit_thread_ctx())), Stats::default());
+        assert_eq!(added(|| KEY.set(1)), one_life());
+    });
+}
+
+#[test]
+fn each_panic_in_a_hook_is_counted_once() {
+    static KEY: Key<u8> = Key::new("counts", "hook").on_exit(|_| panic!("expected"));
+    alone(|| {
+        let _hooks = [on_thread_start(|_| panic!("expected")), on_thread_exit(|_| panic!("expected"))];
+        let added = added(|| {
+            KEY.set(1);
+            get_thread_ctx().on_exit(|_| panic!("expected"));
+        });
+        assert_eq!(added, one_life_and(|stats| stats.hook_panics = 4));
+    });
+}
+
+#[test]
+fn each_panic_in_a_drop_at_exit_is_counted_once() {
+    static KEY: Key<Bomb> = Key::new("counts", "drop");
+    static BORROWED: Key<Bomb> = Key::new("counts", "borrowed drop");
+    alone(|| {
+        let at_exit = added(|| {
+            KEY.set(Bomb);
+            get_thread_ctx().namespace("counts").insert_opaque("name", Bomb).unwrap();
+        });
+        assert_eq!(at_exit, one_life_and(|stats| stats.drop_panics = 2));
+        let after_a_borrow = added(|| {
+            BORROWED.set(Bomb);
+            BORROWED.with(|_| assert!(exit_thread_ctx()));
+        });
+        assert_eq!(after_a_borrow, one_life_and(|stats| stats.drop_panics = 1));
+    });
+}
+
+#[test]
+fn what_comes_after_the_exit_is_counted() {
+    static KEY: Key<u8> = Key::new("counts", "gone");
+    alone(|| {
+        let added = added(|| {
+            after_the_exit(|| {
+                KEY.set(1);
+                KEY.set(2);
+                assert!(KEY.try_set(3).is_err(), "handed back, and so not counted");
+                get_thread_ctx().on_exit(|_| unreachable!());
+            });
+        });
+        assert_eq!(added, one_life_and(|stats| (stats.refused, stats.hooks_refused) = (2, 1)));
+    });
+}
+
+#[test]
+fn a_scope_that_ends_after_its_context_is_counted() {
+    static KEY: Key<u8> = Key::new("counts", "misplaced");
+    alone(|| {
+        let added = added(|| {
+            let one = KEY.enter(1);
+            KEY.scope(2, || assert!(exit_thread_ctx()));
+            drop(one);
+            KEY.scope(3, || ());
+        });
+        assert_eq!(
+            added,
+            one_life_and(|stats| (stats.scopes_misplaced, stats.registered, stats.exited) = (2, 2, 2))
+        );
+    });
+}
+
+#[test]
+fn a_key_that_comes_back_for_ever_is_stopped_after_eight_rounds_and_counted() {
+    static KEY: Key<Again> = Key::new("counts", "again").on_exit(|again| again.0.send("hook").unwrap());
+    struct Again(std::sync::mpsc::Sender<&'static str>);
+    impl Drop for Again {
+        fn drop(&mut self) {
+            self.0.send("drop").unwrap();
+            // What is left over drops when nothing can be set any more, so that this ends.
+            _ = KEY.try_set(Self(self.0.clone())).map_err(|refused| std::mem::forget(refused.into_value()));
+        }
+    }
+    alone(|| {
+        let (tell, told) = std::sync::mpsc::channel();
+        let given = tell.clone();
+        let added = added(move || KEY.set(Again(given)));
+        drop(tell);
+        let seen: Vec<_> = told.try_iter().collect();
+        let rounds = [["hook", "drop"]; 8].concat();
+        assert_eq!(
+            seen,
+            [&*rounds, &["drop"]].concat(),
+            "eight rounds, and what was left is dropped without its hook"
+        );
+        assert_eq!(added, one_life_and(|stats| stats.left_over = 1));
+    });
+}
+
+#[test]
+fn hooks_that_come_back_for_ever_are_stopped_after_eight_rounds_and_counted() {
+    fn again(tell: std::sync::mpsc::Sender<()>) {
+        get_thread_ctx().on_exit(move |_| {
+            tell.send(()).unwrap();
+            again(tell);
+        });
+    }
+    alone(|| {
+        let (tell, told) = std::sync::mpsc::channel();
+        let added = added(move || again(tell));
+        assert_eq!(told.iter().count(), 8);
+        assert_eq!(added, one_life_and(|stats| stats.left_over = 1));
+    });
+}
+
+#[test]
+fn what_is_created_in_the_last_round_but_one_is_still_cleaned() {
+    static KEY: Key<Countdown> = Key::new("counts", "countdown");
+    struct Countdown(u8);
+    impl Drop for Countdown {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                KEY.set(Self(self.0 - 1));
+            }
+        }
+    }
+    // The value drops in the first round, and seven more come after it.
+    alone(|| assert_eq!(added(|| KEY.set(Countdown(7))), one_life()));
+}
+
+#[test]
+fn a_panic_outside_of_hooks_and_exits_is_the_callers_and_not_counted() {
+    static KEY: Key<Bomb> = Key::new("counts", "callers own");
+    alone(|| {
+        let added = added(|| {
+            KEY.set(Bomb);
+            let displaced = KEY.take();
+            assert!(panic::catch_unwind(panic::AssertUnwindSafe(|| drop(displaced))).is_err());
+        });
+        assert_eq!(added, one_life());
+    });
+}

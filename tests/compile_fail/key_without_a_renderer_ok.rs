@@ -1,0 +1,7 @@
+struct Plain;
+
+static KEY: threadctx::Key<Plain> = threadctx::Key::new("compile fail", "key").secret();
+
+fn main() {
+    KEY.set(Plain);
+}

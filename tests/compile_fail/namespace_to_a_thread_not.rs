@@ -1,0 +1,5 @@
+fn send<T: Send>(_: T) {}
+
+fn main() {
+    send(threadctx::get_thread_ctx().namespace("probe"));
+}

@@ -1,0 +1,6 @@
+fn send<T: Send>(_: T) {}
+
+fn main() {
+    let context = threadctx::get_thread_ctx().handle();
+    send(context.namespace("probe"));
+}

@@ -1,0 +1,82 @@
+//! Accessors: a module exports what it likes of a key that others do not see.
+
+/// Has the key, and says what of it others may do.
+mod identity {
+    use threadctx::{Key, accessors};
+
+    #[derive(Debug, PartialEq)]
+    pub(crate) struct User(pub(crate) &'static str);
+
+    static CURRENT_USER: Key<User> = Key::new("accessors", "user");
+    static TRIES: Key<u32> = Key::new("accessors", "tries");
+    static QUIET: Key<u32> = Key::new("accessors", "quiet");
+
+    accessors! {
+        /// The user this request runs for.
+        CURRENT_USER: User {
+            get: pub(crate) get_current_user,
+            set: pub(crate) set_current_user,
+            with: pub(crate) with_current_user,
+            take: pub(super) forget_current_user,
+            scope: pub(crate) impersonate,
+        }
+        /// How often it was tried: any part may be left out, in any order, with or without a comma at the end.
+        TRIES: u32 { set: pub(super) set_tries, get: pub(super) tries }
+        QUIET: u32 { get: private_and_unused_outside }
+    }
+
+    pub(super) fn quiet() -> Option<u32> {
+        QUIET.set(3);
+        private_and_unused_outside().as_deref().copied()
+    }
+}
+
+/// Changes it.
+mod login {
+    use super::identity::{User, impersonate, set_current_user};
+
+    pub(super) fn log_in(name: &'static str) {
+        set_current_user(User(name));
+    }
+
+    pub(super) fn as_root<R>(what: impl FnOnce() -> R) -> R {
+        impersonate(User("root"), what)
+    }
+}
+
+/// Reads it.
+mod audit {
+    use super::identity::{get_current_user, with_current_user};
+
+    pub(super) fn who() -> Option<&'static str> {
+        let name = with_current_user(|user| user.0);
+        assert_eq!(get_current_user().map(|user| user.0), name);
+        name
+    }
+}
+
+#[test]
+fn three_modules_share_one_value_through_functions() {
+    assert_eq!(audit::who(), None);
+    login::log_in("alice");
+    assert_eq!(audit::who(), Some("alice"));
+    assert_eq!(login::as_root(audit::who), Some("root"));
+    assert_eq!(audit::who(), Some("alice"));
+    assert_eq!(std::thread::spawn(audit::who).join().unwrap(), None, "another thread has none");
+    assert_eq!(identity::forget_current_user().unwrap().0, "alice");
+    assert_eq!(audit::who(), None);
+}
+
+#[test]
+fn every_part_is_optional() {
+    identity::set_tries(2);
+    assert_eq!(identity::tries().as_deref(), Some(&2));
+    assert_eq!(identity::quiet(), Some(3));
+}
+
+#[test]
+fn the_value_is_found_by_name_all_the_same() {
+    login::log_in("bob");
+    let namespace = threadctx::get_thread_ctx().namespace("accessors");
+    assert_eq!(namespace.get::<identity::User>("user").unwrap().unwrap().0, "bob");
+}

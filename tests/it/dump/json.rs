@@ -1,0 +1,244 @@
+//! The JSON: the fields that tools rely on.
+
+use std::{collections::BTreeSet, thread};
+
+use serde_json::{Value, json};
+use threadctx::{DumpOptions, Key, contexts, dump, get_thread_ctx};
+
+use super::{of, parsed, value};
+use crate::support::worker::Worker;
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+/// RFC 3339, in UTC, to the millisecond.
+fn is_time(text: &str) -> bool {
+    let pattern = "dddd-dd-ddTdd:dd:dd.dddZ";
+    text.len() == pattern.len()
+        && text.chars().zip(pattern.chars()).all(|(c, p)| if p == 'd' { c.is_ascii_digit() } else { c == p })
+}
+
+#[test]
+fn the_frame_says_what_it_is_of_whom_and_under_which_limits() {
+    let json = parsed(&dump());
+    for field in ["schema", "complete", "captured_at", "process", "limits", "counts", "contexts"] {
+        assert!(keys(&json).contains(field), "{field}");
+    }
+    assert_eq!(json["schema"], "threadctx.dump/1");
+    assert!(json["complete"].is_boolean());
+    assert!(is_time(json["captured_at"].as_str().unwrap()), "{}", json["captured_at"]);
+    assert_eq!(json["process"]["pid"], std::process::id());
+    assert!(json["process"]["name"].as_str().unwrap().starts_with("it-"));
+    assert!(json["process"]["uptime_us"].is_u64());
+    // The limits are those that the contract gives to a dump without options.
+    let limits = json!({
+        "max_contexts": 10_000, "max_value_bytes": 1_024, "max_bytes": 16 << 20, "budget_us": 1_000_000
+    });
+    assert_eq!(json["limits"], limits);
+    for count in ["contexts", "values", "secret", "truncated", "busy", "left_out"] {
+        assert!(json["counts"][count].is_u64(), "{count}");
+    }
+}
+
+#[test]
+fn a_context_says_who_and_where_it_is() {
+    let worker = Worker::with(thread::Builder::new().name("json".to_owned()));
+    worker.run(|| drop(get_thread_ctx().namespace("json context").insert("name", 1).unwrap()));
+    let handle = worker.handle();
+    let json = parsed(&of("json context"));
+    assert_eq!(json["contexts"].as_array().unwrap().len(), 1);
+    let context = &json["contexts"][0];
+    assert_eq!(context["ident"], handle.ident().to_string());
+    assert_eq!(context["kind"], "thread");
+    assert_eq!(context["name"], "json");
+    assert_eq!(context["os_tid"].as_u64(), handle.os_tid());
+    assert_eq!(context["state"], "running");
+    assert!(context.get("parent").is_none_or(Value::is_null));
+    assert!(context["registered_us_ago"].is_u64());
+    assert!(context["last_write_us_ago"].as_u64() <= context["registered_us_ago"].as_u64());
+    assert_eq!(json["counts"]["contexts"], 1);
+    assert_eq!(json["counts"]["values"], 1);
+    assert_eq!(json["complete"], true);
+}
+
+#[test]
+fn each_kind_of_value_shows_what_its_key_says_and_no_more() {
+    #[derive(Debug, serde::Serialize)]
+    struct Item {
+        id: u32,
+    }
+    impl std::fmt::Display for Item {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "item no. {}", self.id)
+        }
+    }
+    static DEBUG: Key<Item> = Key::new("json kinds", "debug").debug();
+    static DISPLAY: Key<Item> = Key::new("json kinds", "display").display();
+    static JSON: Key<Item> = Key::new("json kinds", "json").json();
+    static OPAQUE: Key<Item> = Key::new("json kinds", "opaque");
+    static SECRET: Key<Item> = Key::new("json kinds", "secret").secret();
+    let worker = Worker::start();
+    worker.run(|| {
+        [&DEBUG, &DISPLAY, &JSON, &OPAQUE, &SECRET].iter().for_each(|key| key.set(Item { id: 7 }));
+        let namespace = get_thread_ctx().namespace("json kinds");
+        namespace.insert("n debug", Item { id: 7 }).unwrap();
+        namespace.insert_json("n json", Item { id: 7 }).unwrap();
+        namespace.insert_opaque("n opaque", Item { id: 7 }).unwrap();
+        namespace.insert_secret("n secret", Item { id: 7 }).unwrap();
+    });
+    let dump = of("json kinds");
+    for (name, expected) in [
+        ("debug", Some(json!("Item { id: 7 }"))),
+        ("n debug", Some(json!("Item { id: 7 }"))),
+        ("display", Some(json!("item no. 7"))),
+        // JSON stands there as JSON, not as a text with JSON in it.
+        ("json", Some(json!({ "id": 7 }))),
+        ("n json", Some(json!({ "id": 7 }))),
+        ("opaque", None),
+        ("n opaque", None),
+        ("secret", None),
+        ("n secret", None),
+    ] {
+        let value = value(&dump, name);
+        assert_eq!(value["namespace"], "json kinds");
+        assert_eq!(value.get("value"), expected.as_ref(), "{name}");
+        assert!(value["type"].as_str().unwrap().ends_with("Item"), "{value}");
+        let has_age = !name.ends_with("opaque");
+        assert_eq!(value.get("age_us").is_some_and(Value::is_u64), has_age, "{name}: ages on all but opaque");
+        assert!(value["shown"].is_string());
+        match name.trim_start_matches("n ") {
+            "json" => assert_eq!(value["shown"], "json"),
+            "secret" => assert_eq!(value["shown"], "secret"),
+            _ => assert!(value["shown"] != "json" && value["shown"] != "secret"),
+        }
+    }
+    assert_eq!(parsed(&dump)["counts"]["secret"], 2);
+}
+
+#[test]
+fn of_several_ways_to_show_the_last_one_counts() {
+    static KEY: Key<u8> = Key::new("json kinds 2", "last").json().display().debug();
+    let worker = Worker::start();
+    worker.run(|| KEY.set(7));
+    assert_eq!(value(&of("json kinds 2"), "last")["value"], "7");
+}
+
+#[test]
+fn the_values_are_sorted_and_each_is_there_once() {
+    static KEY: Key<u8> = Key::new("json order", "m").debug();
+    let worker = Worker::start();
+    worker.run(|| {
+        let ctx = get_thread_ctx();
+        for (namespace, name) in
+            [("json order", "z"), ("json order", "m"), ("json order", "a"), ("json order 2", "b")]
+        {
+            ctx.namespace(namespace).insert(name, 1_u8).unwrap();
+        }
+        KEY.set(2);
+    });
+    let json = parsed(&DumpOptions::new().namespace("json order*").take());
+    let values = json["contexts"][0]["values"].as_array().unwrap();
+    let names: Vec<_> = values.iter().map(|value| value["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a", "m", "z", "b"]);
+}
+
+#[test]
+fn writes_are_counted_and_ages_go_by_the_last_one() {
+    static KEY: Key<u8> = Key::new("json writes", "key").debug();
+    let worker = Worker::start();
+    worker.run(|| (0..5).for_each(|n| KEY.set(n)));
+    let first = value(&of("json writes"), "key");
+    assert_eq!(first["writes"], 5);
+    worker.run(|| drop((KEY.update(|value| *value += 1), KEY.replace(9))));
+    let second = value(&of("json writes"), "key");
+    assert_eq!((&second["writes"], &second["value"]), (&json!(7), &json!("9")));
+}
+
+#[test]
+fn a_write_through_any_static_of_a_visible_key_has_an_age() {
+    static SILENT: Key<u8> = Key::new("json ages", "key");
+    static SHOWS: Key<u8> = Key::new("json ages", "key").debug();
+    assert!(SHOWS.check().is_ok());
+    let worker = Worker::start();
+    worker.run(|| SILENT.set(1));
+    let seen = value(&of("json ages"), "key");
+    assert_eq!(seen["value"], "1");
+    assert!(seen["age_us"].is_u64(), "a visible value has an age: {seen}");
+}
+
+#[test]
+fn a_value_that_its_key_takes_over_from_a_name_is_shown_as_the_key_says() {
+    static KEY: Key<Vec<u8>> = Key::new("json taken over", "name").json();
+    let worker = Worker::start();
+    worker.run(|| {
+        let namespace = get_thread_ctx().namespace("json taken over");
+        namespace.insert("name", vec![1_u8]).unwrap();
+        namespace.insert("name", vec![1_u8, 2]).unwrap();
+    });
+    assert_eq!(value(&of("json taken over"), "name")["value"], "[1, 2]");
+    // From the key's first use on, wherever that is. To be taken over is not to be written.
+    assert!(KEY.check().is_ok());
+    let shows_json = || {
+        let value = value(&of("json taken over"), "name");
+        assert_eq!((&value["value"], &value["writes"]), (&json!([1, 2]), &json!(2)));
+    };
+    shows_json();
+    worker.run(|| assert!(KEY.get().is_some()));
+    shows_json();
+}
+
+#[test]
+fn a_dump_of_one_context_is_a_dump_of_one() {
+    let (one, two) = (Worker::start(), Worker::start());
+    two.handle();
+    one.run(|| drop(get_thread_ctx().namespace("json one").insert("name", 1).unwrap()));
+    let handle = one.handle();
+    let json = parsed(&handle.dump());
+    assert_eq!(json["schema"], "threadctx.dump/1");
+    assert_eq!(json["contexts"].as_array().unwrap().len(), 1);
+    assert_eq!(json["contexts"][0]["ident"], handle.ident().to_string());
+    assert_eq!(json["complete"], true);
+    one.end();
+    let json = parsed(&handle.dump());
+    assert_eq!(json["contexts"][0]["state"], "exited");
+    assert_eq!(json["contexts"][0]["values"], json!([]));
+}
+
+#[test]
+fn a_dump_is_the_same_through_serialize() {
+    let dump = of("nothing has this namespace");
+    let json: Value = serde_json::to_value(&dump).unwrap();
+    assert_eq!(json, parsed(&dump));
+    assert_eq!(json["contexts"], json!([]));
+    assert!(dump.is_complete());
+    assert_eq!(dump.to_string(), dump.clone().to_string(), "it is a picture: it does not change");
+}
+
+#[test]
+fn a_filter_picks_namespaces_and_the_contexts_that_have_them() {
+    let worker = Worker::start();
+    worker.run(|| {
+        for namespace in ["filter http", "filter https", "filter db", "filter HTTP"] {
+            get_thread_ctx().namespace(namespace).insert("name", 1).unwrap();
+        }
+    });
+    let other = Worker::start();
+    other.run(|| drop(get_thread_ctx().namespace("filter db").insert("name", 1).unwrap()));
+    let namespaces = |options: DumpOptions| -> Vec<String> {
+        let json = parsed(&options.take());
+        let contexts = json["contexts"].as_array().unwrap();
+        let values = contexts.iter().flat_map(|context| context["values"].as_array().unwrap());
+        values.map(|value| value["namespace"].as_str().unwrap().to_owned()).collect()
+    };
+    let new = DumpOptions::new;
+    assert_eq!(namespaces(new().namespace("filter http")), ["filter http"]);
+    assert_eq!(namespaces(new().namespace("filter http*")), ["filter http", "filter https"]);
+    assert_eq!(namespaces(new().namespace("f*db")), ["filter db", "filter db"]);
+    assert_eq!(
+        namespaces(new().namespace("filter HTTP").namespace("filter https")),
+        ["filter HTTP", "filter https"]
+    );
+    assert!(namespaces(new().namespace("filter")).is_empty());
+    assert!(contexts().len() >= 2);
+}

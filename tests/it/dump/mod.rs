@@ -1,0 +1,36 @@
+//! Promise 11: a dump cannot hurt. And what it shows, in its first form.
+
+mod calm;
+mod json;
+mod limits;
+mod secret;
+mod text;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use threadctx::{Dump, DumpOptions};
+
+/// A dump of one namespace only, since other tests' contexts are about; and with time enough on any machine.
+fn of(namespace: &str) -> Dump {
+    DumpOptions::new().namespace(namespace).budget(Duration::from_secs(60)).take()
+}
+
+fn parsed(dump: &Dump) -> Value {
+    serde_json::from_str(&dump.to_json()).expect("it is JSON")
+}
+
+/// The value of this name, wherever it is in the dump.
+fn value(dump: &Dump, name: &str) -> Value {
+    let json = parsed(dump);
+    let contexts = json["contexts"].as_array().unwrap();
+    let mut values = contexts.iter().flat_map(|context| context["values"].as_array().unwrap());
+    values.find(|value| value["name"] == name).unwrap_or_else(|| panic!("no {name} in {json}")).clone()
+}
+
+/// The line of this name in the text.
+fn line(dump: &Dump, name: &str) -> String {
+    let text = dump.to_string();
+    let is_wanted = |line: &&str| line.starts_with(&format!("    {name} ")) && line.contains(" = ");
+    text.lines().find(is_wanted).unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
+}
