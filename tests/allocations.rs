@@ -185,3 +185,18 @@ fn memory_goes_down_again_after_many_names_hooks_and_writes() {
         assert!(kept < 16 << 10, "{kept} bytes are kept");
     });
 }
+
+#[test]
+fn memory_goes_down_again_after_exits_inside_borrows() {
+    static OTHER: Key<u64> = Key::new("allocations", "other");
+    within_a_minute(|| {
+        let kept = kept_by(|| {
+            for n in 0..500 {
+                OPAQUE.set(n);
+                OTHER.set(n);
+                OPAQUE.with(|_| OTHER.with(|_| assert!(threadctx::exit_thread_ctx())));
+            }
+        });
+        assert!(kept < 16 << 10, "{kept} bytes are kept");
+    });
+}

@@ -473,6 +473,41 @@ mod exits {
     }
 
     #[test]
+    fn leaves_alone_what_is_borrowed_until_the_borrows_end() {
+        static DROPS: AtomicUsize = AtomicUsize::new(0);
+        type Counted = (String, Finally<fn()>);
+        static OUTER: Key<Counted> = Key::new("teardown", "outer borrow");
+        static INNER: Key<Counted> = Key::new("teardown", "inner borrow");
+        let body = || {
+            let count = || {
+                DROPS.fetch_add(1, Ordering::SeqCst);
+            };
+            DROPS.store(0, Ordering::SeqCst);
+            OUTER.set(("outer".to_owned(), Finally(count)));
+            INNER.set(("inner".to_owned(), Finally(count)));
+            OUTER.with(|(outer, _)| {
+                INNER.with(|(inner, _)| {
+                    assert!(exit_thread_ctx());
+                    assert_eq!((DROPS.load(Ordering::SeqCst), OUTER.get().is_none()), (0, true));
+                    OUTER.set(("fresh".to_owned(), Finally(count)));
+                    assert_eq!((outer.as_str(), inner.as_str()), ("outer", "inner"));
+                });
+                assert_eq!(DROPS.load(Ordering::SeqCst), 1);
+                assert!(exit_thread_ctx());
+                assert_eq!((outer.as_str(), DROPS.load(Ordering::SeqCst)), ("outer", 2));
+            });
+            assert_eq!(DROPS.load(Ordering::SeqCst), 3);
+        };
+        alone(|| {
+            for on in EVERY_KIND {
+                on(Box::new(body));
+                on(Box::new(move || AtDrop::put(&OLDER, body)));
+            }
+            nothing_is_left();
+        });
+    }
+
+    #[test]
     fn on_a_late_first_touch_is_orderly() {
         saying(&[ORDERLY]).alone(|| {
             thread::spawn(|| AtDrop::put(&OLDER, fill)).join().expect("it does not panic");

@@ -336,6 +336,26 @@ fn what_hooks_and_drops_create_is_cleaned_before_the_thread_is_over() {
 }
 
 #[test]
+fn what_a_hook_creates_waits_for_the_next_round_and_the_hooks_of_all_run_in_the_first_only() {
+    static OLD: Key<Noted> = Key::new(NS, "before the rounds").on_exit(Noted::hook);
+    static LATE: Key<Noted> = Key::new(NS, "in the rounds").on_exit(Noted::hook);
+    let trace = Trace::default();
+    let noted = trace.clone();
+    let _hook = at_exit("rounds", move |_| noted.note("hook of all"));
+    let given = trace.clone();
+    in_a_thread(move || {
+        mark("rounds");
+        OLD.set(given.value("old"));
+        get_thread_ctx().on_exit(move |ctx| {
+            LATE.set(given.value("late"));
+            ctx.on_exit(move |_| given.note("late hook"));
+        });
+    });
+    let expected = ["hook of all", "hook of old", "drop of old", "late hook", "hook of late", "drop of late"];
+    assert_eq!(trace.seen(), expected);
+}
+
+#[test]
 fn a_hook_that_replaces_its_own_value_gives_the_new_one_its_own_hook() {
     static KEY: Key<Noted> = Key::new(NS, "replaced in hook").on_exit(|noted| {
         noted.hook();

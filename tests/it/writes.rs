@@ -249,13 +249,65 @@ fn whoever_was_handed_a_value_that_was_written_in_place_keeps_it_as_it_was() {
 }
 
 #[test]
+fn whoever_made_a_value_keeps_it_as_it_was_when_the_next_one_is_written() {
+    static KEY: Key<Whole> = Key::new("writes", "made");
+    let namespace = get_thread_ctx().namespace("writes");
+    let ways: &[(&str, &dyn Fn() -> Arc<Whole>)] = &[
+        ("get_or_init", &|| KEY.get_or_init(|| Whole::new(1))),
+        ("get_or_try_init", &|| KEY.get_or_try_init(|| Ok::<_, ()>(Whole::new(1))).unwrap()),
+        ("get_or_insert_with", &|| namespace.get_or_insert_with("made", || Whole::new(1)).unwrap()),
+        ("get_or_insert_with of a name", &|| {
+            let made = namespace.get_or_insert_with("a name", || Whole::new(1)).unwrap();
+            drop(namespace.insert("a name", Whole::new(2)).unwrap());
+            made
+        }),
+    ];
+    for (way, make) in ways {
+        put_in_place(&KEY, 9);
+        drop(KEY.take());
+        let made = make();
+        KEY.set(Whole::new(2));
+        KEY.set(Whole::new(3));
+        assert_eq!(made.number(), 1, "{way}");
+    }
+}
+
+#[test]
+fn a_value_that_a_scope_put_back_is_not_overwritten_under_those_who_have_it() {
+    static KEY: Key<Whole> = Key::new("writes", "put back");
+    type End = fn(threadctx::Scope<Whole>);
+    let ends: [End; 2] = [drop, |scope| _ = KEY.with(|_| drop(scope))];
+    for end in ends {
+        put_in_place(&KEY, 1);
+        let kept = KEY.get().unwrap();
+        let scope = KEY.enter(Whole::new(2));
+        put_in_place(&KEY, 3);
+        end(scope);
+        assert!(Arc::ptr_eq(&kept, &KEY.get().unwrap()));
+        KEY.set(Whole::new(4));
+        KEY.set(Whole::new(5));
+        assert_eq!(kept.number(), 1);
+
+        // The same where nobody has asked for it again in between.
+        put_in_place(&KEY, 1);
+        let kept = KEY.get().unwrap();
+        let scope = KEY.enter(Whole::new(2));
+        put_in_place(&KEY, 3);
+        end(scope);
+        KEY.set(Whole::new(4));
+        KEY.set(Whole::new(5));
+        assert_eq!(kept.number(), 1);
+    }
+}
+
+#[test]
 fn a_borrow_of_a_value_that_was_written_in_place_stays_as_it_is() {
     static KEY: Key<Whole> = Key::new("writes", "borrowed in place");
     let writes: &[fn()] = &[
         || KEY.set(Whole::new(2)),
         || drop(KEY.replace(Whole::new(2))),
         || drop(KEY.take()),
-        || _ = KEY.update(|value| *value = Whole::new(2)).unwrap(),
+        || KEY.update(|value| *value = Whole::new(2)).unwrap(),
         || KEY.scope(Whole::new(2), || KEY.set(Whole::new(3))),
         || drop(get_thread_ctx().namespace("writes").insert("borrowed in place", Whole::new(2)).unwrap()),
         || get_thread_ctx().clear(),
