@@ -261,18 +261,22 @@ fn park_or_drop(context: Arc<Context>) {
 
 /// What a borrow kept waiting. Dropped after everything is let go: the values run the user's code.
 #[must_use]
+#[derive(Default)]
 pub(crate) struct EndOfBorrow {
     _values: Outgoing,
     _context: Option<Arc<Context>>,
 }
 
-/// Called as the last borrow of `slot` ends, if something waits for that.
-pub(crate) fn end_of_last_borrow(context: NonNull<Context>, slot: NonNull<RawSlot>) -> EndOfBorrow {
+/// Called as a borrow of `slot` ends, if something waits for the last one.
+pub(crate) fn end_of_borrow(context: NonNull<Context>, slot: NonNull<RawSlot>) -> EndOfBorrow {
     // SAFETY: the borrow was counted until now, so exit has kept the context, and nothing has run since.
     let context = unsafe { context.as_ref() };
     // SAFETY: as above; the slot is part of the context.
     let slot = unsafe { slot.as_ref() };
     let owner = Owner::of(context);
+    if slot.is_borrowed(owner) {
+        return EndOfBorrow::default();
+    }
     slot.forget_borrows(owner);
     let values = slot.settle(owner);
     let parked = owner.own().parked.take();

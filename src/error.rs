@@ -2,7 +2,7 @@
 
 use std::{fmt, panic::Location};
 
-use crate::Ident;
+use crate::{Ident, title::TitleRef};
 
 /// This thread's context is gone: the thread is past its exit.
 ///
@@ -77,7 +77,8 @@ pub struct TypeMismatch {
 }
 
 impl TypeMismatch {
-    pub(crate) fn new(namespace: &str, name: &str, held: Holder, asked: Holder) -> Self {
+    pub(crate) fn new(title: TitleRef<'_>, held: Holder, asked: Holder) -> Self {
+        let TitleRef { namespace, name, .. } = title;
         Self { clash: Box::new(Clash { namespace: namespace.into(), name: name.into(), held, asked }) }
     }
 

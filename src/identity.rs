@@ -18,6 +18,7 @@ use crate::{
     error::Holder,
     slot::{At, Shared, Table, ValueType},
     sync::globals,
+    title::TitleRef,
 };
 
 /// How many chains the identities are spread over.
@@ -45,8 +46,7 @@ pub(crate) trait Declared: Sync {
 
 /// One (namespace, name) that keys go by. INVARIANT: no two have one `index`.
 pub(crate) struct Identity {
-    namespace: &'static str,
-    name: &'static str,
+    title: TitleRef<'static>,
     index: usize,
     value_type: &'static ValueType,
     origin: &'static Location<'static>,
@@ -59,8 +59,7 @@ pub(crate) struct Identity {
 
 /// What is asked for: an identity as one static declares it.
 pub(crate) struct Declaration {
-    pub(crate) namespace: &'static str,
-    pub(crate) name: &'static str,
+    pub(crate) title: TitleRef<'static>,
     pub(crate) origin: &'static Location<'static>,
     pub(crate) value_type: &'static ValueType,
     pub(crate) key: &'static dyn Declared,
@@ -91,11 +90,11 @@ impl Declared for SaysSecret {
 
 impl Identity {
     pub(crate) fn namespace(&self) -> &'static str {
-        self.namespace
+        self.title.namespace
     }
 
     pub(crate) fn name(&self) -> &'static str {
-        self.name
+        self.title.name
     }
 
     pub(crate) fn index(&self) -> usize {
@@ -137,10 +136,6 @@ impl Identity {
         self.declare(&SaysSecret);
     }
 
-    fn goes_by(&self, namespace: &str, name: &str) -> bool {
-        self.name == name && self.namespace == namespace
-    }
-
     /// Counts it, once. Whoever has a key's place has passed here, be it after another thread.
     fn be_counted(&self) {
         // Acquire and release: pair with one another, so that the figure has gone up before anybody goes on. Two threads
@@ -168,11 +163,11 @@ impl Identity {
 
 /// The identity that `declaration` goes by, made at the first use of its first key.
 pub(crate) fn of(declaration: &Declaration) -> Result<&'static Identity, TypeMismatch> {
-    let Declaration { namespace, name, origin, value_type, key } = *declaration;
-    let identity = find(namespace, name).unwrap_or_else(|| add(declaration));
+    let Declaration { title, origin, value_type, key } = *declaration;
+    let identity = find(title).unwrap_or_else(|| add(declaration));
     if !identity.value_type.same(value_type) {
         let asked = Holder { type_name: value_type.name(), place: origin };
-        return Err(TypeMismatch::new(namespace, name, identity.holder(), asked));
+        return Err(TypeMismatch::new(title, identity.holder(), asked));
     }
     identity.declare(key);
     identity.be_counted();
@@ -181,13 +176,12 @@ pub(crate) fn of(declaration: &Declaration) -> Result<&'static Identity, TypeMis
 
 #[cold]
 fn add(declaration: &Declaration) -> &'static Identity {
-    let Declaration { namespace, name, origin, value_type, .. } = *declaration;
+    let Declaration { title, origin, value_type, .. } = *declaration;
     // Relaxed: the number alone matters, and the addition makes it unique. If another thread adds the same identity at
     // this moment, one of the two is never found and its index never used.
     let index = INDEXES.fetch_add(1, Ordering::Relaxed);
     let identity = Box::new(Identity {
-        namespace,
-        name,
+        title,
         index,
         value_type,
         origin,
@@ -198,12 +192,12 @@ fn add(declaration: &Declaration) -> &'static Identity {
     let identity: &'static Identity = Box::leak(identity);
     let by_index = BY_INDEX.get_or_grow(At::index(index));
     assert!(by_index.set(identity).is_ok(), "threadctx: an index was given out twice");
-    chain(namespace, name).find_or_add(|have| have.goes_by(namespace, name), identity)
+    chain(title).find_or_add(|have| have.title == title, identity)
 }
 
 /// The identity that goes by this, if a key of it was used before.
-pub(crate) fn find(namespace: &str, name: &str) -> Option<&'static Identity> {
-    chain(namespace, name).iter().copied().find(|identity| identity.goes_by(namespace, name))
+pub(crate) fn find(title: TitleRef<'_>) -> Option<&'static Identity> {
+    chain(title).iter().copied().find(|identity| identity.title == title)
 }
 
 /// The identity at `index`, at which a slot is filled.
@@ -217,12 +211,6 @@ pub(crate) fn count() -> usize {
     FOUND.load(Ordering::Acquire)
 }
 
-fn chain(namespace: &str, name: &str) -> &'static Chain<&'static Identity> {
-    &BY_NAME[mark(namespace, name) as usize % CHAINS]
-}
-
-/// A number that (namespace, name) pairs seldom share (FNV-1a, with a byte between the two that no text has).
-pub(crate) fn mark(namespace: &str, name: &str) -> u32 {
-    let bytes = namespace.bytes().chain([0xff]).chain(name.bytes());
-    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+fn chain(title: TitleRef<'_>) -> &'static Chain<&'static Identity> {
+    &BY_NAME[title.hash() as usize % CHAINS]
 }

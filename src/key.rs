@@ -15,9 +15,10 @@ use crate::{
     dump::Shown,
     identity::{self, Declaration, Declared, Identity},
     late, registry,
-    slot::{Borrowed, Displaced, OwnedSlot, Place, PlaceCell, Shared, ValueType},
+    slot::{Borrowed, Displaced, OwnedSlot, Place, PlaceCell, RawSlot, Shared, ValueType},
     stats,
     sync::Arc,
+    title::TitleRef,
     total,
 };
 
@@ -249,10 +250,17 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// ```
     #[inline]
     pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Option<R> {
-        let value = match current::borrow(self.place.get()) {
-            Some(value) => value,
-            None => self.find()?,
-        };
+        match current::borrow(self.place.get()) {
+            Some(value) => Some(f(&value)),
+            None => self.find_for(f),
+        }
+    }
+
+    /// Out of line, so that what it needs of the stack is not paid for by every read.
+    #[cold]
+    #[inline(never)]
+    fn find_for<R>(&'static self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        let value = self.find()?;
         Some(f(&value))
     }
 
@@ -474,7 +482,7 @@ impl<T: Send + Sync + 'static> Key<T> {
         let context = context.readable()?;
         let by_key = || context.keys.get(place)?.read();
         // Between the two looks the owner may move a value from its name to the key: never back.
-        let by_name = || context.names()?.read(self.namespace, self.name)?.ok();
+        let by_name = || context.names()?.read(self.title())?.ok();
         by_key().or_else(by_name).or_else(by_key)
     }
 
@@ -508,7 +516,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     {
         let merge = self.merge?;
         self.known_place()?;
-        let identity = identity::find(self.namespace, self.name)?;
+        let identity = identity::find(self.title())?;
         let mut values = total::collect(self, identity).into_iter();
         let first = T::clone(&*values.next()?);
         Some(values.fold(first, |sum, value| merge(&sum, &value)))
@@ -517,10 +525,12 @@ impl<T: Send + Sync + 'static> Key<T> {
 
 /// What the calls above are made of.
 impl<T: Send + Sync + 'static> Key<T> {
-    /// Also where another static of this identity is the visible one.
+    /// Notes the time of a write, if a dump shows it: also where another static of this identity is the visible one.
     #[inline]
-    fn is_stamped(&self) -> bool {
-        self.identity.get().is_some_and(Identity::is_stamped)
+    fn stamp(&self, slot: &RawSlot) {
+        if self.identity.get().is_some_and(Identity::is_stamped) {
+            slot.stamp();
+        }
     }
 
     /// The fast write.
@@ -531,9 +541,7 @@ impl<T: Send + Sync + 'static> Key<T> {
             let slot = owner.slot(self.place.get())?;
             match slot.set_in_place(value.take()?) {
                 Ok(old) => {
-                    if self.is_stamped() {
-                        slot.stamp();
-                    }
+                    self.stamp(slot.raw());
                     Some(old)
                 }
                 Err(back) => {
@@ -564,9 +572,7 @@ impl<T: Send + Sync + 'static> Key<T> {
         let displaced = current::owner(|owner| {
             let slot = owner.slot_or_grow(place);
             let displaced = store(&slot, value.take()?);
-            if self.is_stamped() {
-                slot.stamp();
-            }
+            self.stamp(slot.raw());
             Some(displaced)
         });
         displaced.flatten().ok_or_else(|| value.take().expect("a value that is not stored comes back"))
@@ -583,9 +589,7 @@ impl<T: Send + Sync + 'static> Key<T> {
         let displaced = current::owner(|owner| {
             let slot = owner.slot(place).filter(|_| owner.context().serial() == serial)?;
             let displaced = slot.exchange(before.take()?.map(Shared::new));
-            if self.is_stamped() {
-                slot.stamp();
-            }
+            self.stamp(slot.raw());
             Some(displaced)
         });
         displaced.flatten().ok_or_else(|| before.take().flatten())
@@ -643,9 +647,7 @@ impl<T: Send + Sync + 'static> Key<T> {
             let displaced = current::owner(|owner| {
                 let slot = owner.slot_or_grow(place);
                 let displaced = slot.exchange(Some(Shared::new(Arc::clone(&made))));
-                if self.is_stamped() {
-                    slot.stamp();
-                }
+                self.stamp(slot.raw());
                 displaced
             });
             drop(displaced);
@@ -666,10 +668,10 @@ impl<T: Send + Sync + 'static> Key<T> {
         let place = self.try_place()?;
         let outgoing = current::owner(|owner| owner.adopt_names());
         drop(outgoing);
-        let clash = current::owner(|owner| owner.name_clash(self.namespace, self.name));
+        let clash = current::owner(|owner| owner.name_clash(self.title()));
         match clash.flatten() {
             None => Ok(place),
-            Some(held) => Err(TypeMismatch::new(self.namespace, self.name, held, self.holder())),
+            Some(held) => Err(TypeMismatch::new(self.title(), held, self.holder())),
         }
     }
 
@@ -688,13 +690,17 @@ impl<T: Send + Sync + 'static> Key<T> {
             return Ok(place);
         }
         let value_type = ValueType::of::<T>();
-        let Self { namespace, name, origin, .. } = *self;
-        let identity = identity::of(&Declaration { namespace, name, origin, value_type, key: self })?;
+        let (title, origin) = (self.title(), self.origin);
+        let identity = identity::of(&Declaration { title, origin, value_type, key: self })?;
         let place = Place::of(identity).expect("an identity is found by a key of its own type only");
         // If another thread was first, it has set the same.
         let _ = self.identity.set(identity);
         self.place.set(place);
         Ok(place)
+    }
+
+    fn title(&self) -> TitleRef<'static> {
+        TitleRef::new(self.namespace, self.name)
     }
 
     fn holder(&self) -> crate::error::Holder {

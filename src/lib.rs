@@ -86,6 +86,7 @@ mod scope;
 mod slot;
 mod stats;
 mod sync;
+mod title;
 mod total;
 
 pub use context::{ContextRef, State, ThreadCtx, exit_thread_ctx, get_thread_ctx, try_get_thread_ctx};

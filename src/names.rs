@@ -3,12 +3,7 @@
 //! Each sits in a slot of its own, in a table beside the keys' table. The owner finds it through a private index; other
 //! threads look through the table. A slot whose name was removed is used again for the next new name.
 
-use std::{
-    borrow::Borrow,
-    collections::{BTreeSet, HashMap},
-    hash::{Hash, Hasher},
-    panic::Location,
-};
+use std::{collections::BTreeSet, panic::Location};
 
 use crate::{
     context::Context,
@@ -18,7 +13,12 @@ use crate::{
     identity::{self, Identity},
     slot::{At, Outgoing, OwnedSlot, RawSlot, Shared, Slot, Table, ValueType},
     sync::Arc,
+    title::{Title, TitleRef},
 };
+
+mod index;
+
+pub(crate) use index::NameIndex;
 
 /// The names of one context, as everybody sees them.
 pub(crate) struct Names(Table<Slot<Named>>);
@@ -38,10 +38,7 @@ pub(crate) struct Named {
 impl Named {
     /// A count of the value, or, where it is not a `T`, who says so.
     fn of_type<T: Send + Sync + 'static>(&self) -> Result<Arc<T>, Holder> {
-        if !self.value.of().is::<T>() {
-            return Err(self.about.holder());
-        }
-        Ok(self.value.clone().downcast().expect("the type was just compared"))
+        self.value.share_as().ok_or_else(|| self.about.holder())
     }
 }
 
@@ -58,116 +55,6 @@ pub(crate) struct About {
 impl About {
     pub(crate) fn holder(&self) -> Holder {
         Holder { type_name: self.value_type.name(), place: self.origin }
-    }
-}
-
-/// A name in its namespace.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Title {
-    pub(crate) namespace: Box<str>,
-    pub(crate) name: Box<str>,
-}
-
-impl Title {
-    pub(crate) fn new(namespace: &str, name: &str) -> Arc<Self> {
-        Arc::new(Self { namespace: namespace.into(), name: name.into() })
-    }
-
-    fn is(&self, namespace: &str, name: &str) -> bool {
-        *self.name == *name && *self.namespace == *namespace
-    }
-}
-
-/// Either form of a title, so that a look-up needs no allocation.
-trait Titled {
-    fn parts(&self) -> (&str, &str);
-}
-
-impl Titled for Arc<Title> {
-    fn parts(&self) -> (&str, &str) {
-        (&self.namespace, &self.name)
-    }
-}
-
-impl Titled for (&str, &str) {
-    fn parts(&self) -> (&str, &str) {
-        *self
-    }
-}
-
-/// The index' key: hashes and compares by its parts, as `dyn Titled` does.
-struct Entry(Arc<Title>);
-
-impl<'a> Borrow<dyn Titled + 'a> for Entry {
-    fn borrow(&self) -> &(dyn Titled + 'a) {
-        &self.0
-    }
-}
-
-impl Hash for dyn Titled + '_ {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.parts().hash(state);
-    }
-}
-
-impl PartialEq for dyn Titled + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-
-impl Eq for dyn Titled + '_ {}
-
-impl Hash for Entry {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.parts().hash(state);
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.parts() == other.0.parts()
-    }
-}
-
-impl Eq for Entry {}
-
-/// The owner's way to its names.
-#[derive(Default)]
-pub(crate) struct NameIndex {
-    by_title: HashMap<Entry, usize>,
-    /// Slots that were used and are empty.
-    free: Vec<usize>,
-    /// [`identity::count`] when names were last given over to their keys.
-    adopted: usize,
-    /// Whether some name is in use with another type than the key's that goes by it.
-    clashes: bool,
-}
-
-impl NameIndex {
-    fn find(&self, namespace: &str, name: &str) -> Option<usize> {
-        self.by_title.get(&(namespace, name) as &dyn Titled).copied()
-    }
-
-    /// A slot for a new name.
-    fn add(&mut self, title: Arc<Title>) -> usize {
-        let slot = self.free.pop().unwrap_or(self.by_title.len());
-        self.by_title.insert(Entry(title), slot);
-        slot
-    }
-
-    fn remove(&mut self, namespace: &str, name: &str) -> Option<usize> {
-        let slot = self.by_title.remove(&(namespace, name) as &dyn Titled)?;
-        self.free.push(slot);
-        if self.clashes {
-            // The next access finds out afresh whether one is left.
-            self.adopted = 0;
-        }
-        Some(slot)
-    }
-
-    fn titles(&self) -> impl Iterator<Item = (&Arc<Title>, usize)> {
-        self.by_title.iter().map(|(entry, slot)| (&entry.0, *slot))
     }
 }
 
@@ -188,23 +75,21 @@ impl Names {
     }
 
     /// The value that goes by this name, or, where that is not a `T`, who says so.
-    pub(crate) fn read<T: Send + Sync + 'static>(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Option<Result<Arc<T>, Holder>> {
-        self.look_for(namespace, name, Named::of_type)
+    pub(crate) fn read<T>(&self, title: TitleRef<'_>) -> Option<Result<Arc<T>, Holder>>
+    where
+        T: Send + Sync + 'static,
+    {
+        self.look_for(title, Named::of_type)
     }
 
-    fn has(&self, namespace: &str, name: &str) -> bool {
-        self.look_for(namespace, name, |_| ()).is_some()
+    fn has(&self, title: TitleRef<'_>) -> bool {
+        self.look_for(title, |_| ()).is_some()
     }
 
     /// A look, from inside its slot, at what goes by this name.
-    fn look_for<R>(&self, namespace: &str, name: &str, look: impl Fn(&Named) -> R) -> Option<R> {
-        let mark = identity::mark(namespace, name);
-        let candidates = self.filled().filter(|(_, slot)| slot.marked() == mark);
-        let look_if = |named: &Named| named.about.title.is(namespace, name).then(|| look(named));
+    fn look_for<R>(&self, title: TitleRef<'_>, look: impl Fn(&Named) -> R) -> Option<R> {
+        let candidates = self.filled().filter(|(_, slot)| slot.marked() == title.mark());
+        let look_if = |named: &Named| (named.about.title.borrowed() == title).then(|| look(named));
         candidates.map(|(_, slot)| slot.look(None, look_if).ok().flatten()).find_map(Option::flatten)
     }
 
@@ -227,58 +112,55 @@ pub(crate) struct DisplacedByName {
 
 /// The owner's side.
 impl<'a> Owner<'a> {
-    fn named(self, namespace: &str, name: &str) -> Option<OwnedSlot<'a, Named>> {
-        self.name(self.own().index.borrow().find(namespace, name)?)
+    fn named(self, title: TitleRef<'_>) -> Option<OwnedSlot<'a, Named>> {
+        self.name(self.own().index.borrow().find(title)?)
     }
 
     /// Who gave the name its type, if it has one, and that type.
-    pub(crate) fn holder_of_name(self, namespace: &str, name: &str) -> Option<(Holder, &'static ValueType)> {
-        match self.named(namespace, name) {
+    pub(crate) fn holder_of_name(self, title: TitleRef<'_>) -> Option<(Holder, &'static ValueType)> {
+        match self.named(title) {
             Some(slot) => slot.peek(|named| (named.about.holder(), named.about.value_type)),
-            None => {
-                identity::find(namespace, name).map(|identity| (identity.holder(), identity.value_type()))
-            }
+            None => identity::find(title).map(|identity| (identity.holder(), identity.value_type())),
         }
     }
 
     /// The value that goes by this name, or, where that is not a `T`, who says so.
-    pub(crate) fn read_name<T>(self, namespace: &str, name: &str) -> Option<Result<Arc<T>, Holder>>
+    pub(crate) fn read_name<T>(self, title: TitleRef<'_>) -> Option<Result<Arc<T>, Holder>>
     where
         T: Send + Sync + 'static,
     {
-        if let Some(slot) = self.named(namespace, name) {
+        if let Some(slot) = self.named(title) {
             return slot.peek(Named::of_type);
         }
-        let identity = identity::find(namespace, name)?;
+        let identity = identity::find(title)?;
         let value = self.key(identity)?.share()?;
         Some(value.downcast().map_err(|_| identity.holder()))
     }
 
-    pub(crate) fn has_name(self, namespace: &str, name: &str) -> bool {
+    pub(crate) fn has_name(self, title: TitleRef<'_>) -> bool {
         let is_filled = |identity| self.context().keys.of(identity).is_some_and(RawSlot::is_filled);
-        self.named(namespace, name).is_some() || identity::find(namespace, name).is_some_and(is_filled)
+        self.named(title).is_some() || identity::find(title).is_some_and(is_filled)
     }
 
     /// Stores `value` under a name that has no type or the value's: as the key's value where a key goes by the name.
     pub(crate) fn put(
         self,
-        title: (&str, &str),
+        title: TitleRef<'_>,
         value: Shared,
         about: (Shown, &'static Location<'static>),
     ) -> DisplacedByName {
-        let (namespace, name) = title;
-        if let Some(slot) = self.named(namespace, name) {
+        if let Some(slot) = self.named(title) {
             return self.put_again(&slot, value, about.0);
         }
-        if let Some(identity) = identity::find(namespace, name) {
+        if let Some(identity) = identity::find(title) {
             return self.put_in_key(identity, value, about.0);
         }
-        let title = Title::new(namespace, name);
         let (shown, origin) = about;
-        let about = About { title: Arc::clone(&title), value_type: value.of(), shown, origin };
-        let index = self.own().index.borrow_mut().add(title);
+        let owned = Arc::new(Title::of(title));
+        let about = About { title: Arc::clone(&owned), value_type: value.of(), shown, origin };
+        let index = self.own().index.borrow_mut().add(owned);
         let slot = self.name_or_grow(index);
-        slot.mark(identity::mark(namespace, name));
+        slot.mark(title.mark());
         stored(&slot, Named { about, value })
     }
 
@@ -295,20 +177,20 @@ impl<'a> Owner<'a> {
         let slot = self.key_or_grow(identity);
         let displaced = slot.exchange(Some(value));
         if identity.is_stamped() {
-            slot.stamp();
+            slot.raw().stamp();
         }
         DisplacedByName { former: displaced.shared, outgoing: displaced.outgoing }
     }
 
     /// Removes what goes by this name; `None` if nothing does.
-    pub(crate) fn take_name(self, namespace: &str, name: &str) -> Option<Outgoing> {
+    pub(crate) fn take_name(self, title: TitleRef<'_>) -> Option<Outgoing> {
         let mut outgoing = Outgoing::default();
-        let displaced = match self.named(namespace, name) {
+        let displaced = match self.named(title) {
             Some(slot) => {
-                self.own().index.borrow_mut().remove(namespace, name);
+                self.own().index.borrow_mut().remove(title);
                 slot.exchange(None)
             }
-            None => self.key(identity::find(namespace, name)?)?.exchange(None),
+            None => self.key(identity::find(title)?)?.exchange(None),
         };
         let was_there = displaced.shared.is_some();
         outgoing.add(displaced);
@@ -318,15 +200,15 @@ impl<'a> Owner<'a> {
     /// Removes the name whose slot is at `index`.
     pub(crate) fn take_name_at(self, index: usize) -> Option<Outgoing> {
         let title = self.name(index)?.peek(|named| Arc::clone(&named.about.title))?;
-        self.take_name(&title.namespace, &title.name)
+        self.take_name(title.borrowed())
     }
 
     /// Removes the names for which `wanted`.
     pub(crate) fn take_names(self, wanted: impl Fn(&Title) -> bool) -> Outgoing {
-        let titles: Vec<_> = self.own().index.borrow().titles().map(|(title, _)| Arc::clone(title)).collect();
+        let titles: Vec<_> = self.own().index.borrow().titles().cloned().collect();
         let mut outgoing = Outgoing::default();
         for title in titles.iter().filter(|title| wanted(title)) {
-            outgoing.append(self.take_name(&title.namespace, &title.name).unwrap_or_default());
+            outgoing.append(self.take_name(title.borrowed()).unwrap_or_default());
         }
         outgoing
     }
@@ -353,7 +235,7 @@ impl<'a> Owner<'a> {
 
     /// Gives one name over to its key, if the types agree.
     fn adopt_name(self, title: &Title, identity: &Identity) -> Option<Outgoing> {
-        let slot = self.named(&title.namespace, &title.name)?;
+        let slot = self.named(title.borrowed())?;
         let (value, shown) = slot.peek(|named| (named.value.clone(), named.about.shown))?;
         if !value.of().same(identity.value_type()) {
             return None;
@@ -361,24 +243,22 @@ impl<'a> Owner<'a> {
         // First into the key, then out of the names: whoever reads meanwhile finds it in one of them.
         let mut outgoing = self.put_in_key(identity, value, shown).outgoing;
         self.key(identity)?.take_over(&slot);
-        outgoing.append(self.take_name(&title.namespace, &title.name)?);
+        outgoing.append(self.take_name(title.borrowed())?);
         Some(outgoing)
     }
 
     fn names_with_a_key(self) -> Vec<(Arc<Title>, &'static Identity)> {
         let index = self.own().index.borrow();
-        let with_key = |(title, _): (&Arc<Title>, _)| {
-            Some((Arc::clone(title), identity::find(&title.namespace, &title.name)?))
-        };
+        let with_key = |title: &Arc<Title>| Some((Arc::clone(title), identity::find(title.borrowed())?));
         index.titles().filter_map(with_key).collect()
     }
 
     /// Who uses this name, which a key goes by, with another type than the key's.
-    pub(crate) fn name_clash(self, namespace: &str, name: &str) -> Option<Holder> {
+    pub(crate) fn name_clash(self, title: TitleRef<'_>) -> Option<Holder> {
         if !self.own().index.borrow().clashes {
             return None;
         }
-        self.named(namespace, name)?.peek(|named| named.about.holder())
+        self.named(title)?.peek(|named| named.about.holder())
     }
 }
 
@@ -387,7 +267,7 @@ fn stored(slot: &OwnedSlot<'_, Named>, named: Named) -> DisplacedByName {
     let is_stamped = !named.about.shown.is_opaque();
     let displaced = slot.store(named);
     if is_stamped {
-        slot.stamp();
+        slot.raw().stamp();
     }
     let in_place = displaced.value.map(|named| named.value);
     let shared =
@@ -398,18 +278,17 @@ fn stored(slot: &OwnedSlot<'_, Named>, named: Named) -> DisplacedByName {
 /// What everybody can read and list.
 impl Context {
     /// The value that goes by this name, be it a key's, or, where that is not a `T`, who says so.
-    pub(crate) fn read<T: Send + Sync + 'static>(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Option<Result<Arc<T>, Holder>> {
+    pub(crate) fn read<T>(&self, title: TitleRef<'_>) -> Option<Result<Arc<T>, Holder>>
+    where
+        T: Send + Sync + 'static,
+    {
         let by_key = || {
-            let identity = identity::find(namespace, name)?;
+            let identity = identity::find(title)?;
             let value = self.keys.read(identity, None).ok().flatten()?;
             Some(value.downcast().map_err(|_| identity.holder()))
         };
         // Between the two looks the owner may move a value from its name to the key: never back.
-        by_key().or_else(|| self.names()?.read(namespace, name)).or_else(by_key)
+        by_key().or_else(|| self.names()?.read(title)).or_else(by_key)
     }
 
     fn titles(&self) -> BTreeSet<(String, String)> {
@@ -421,13 +300,13 @@ impl Context {
     }
 
     /// Whether anything goes by this name.
-    pub(crate) fn has(&self, namespace: &str, name: &str) -> bool {
+    pub(crate) fn has(&self, title: TitleRef<'_>) -> bool {
         let by_key = || {
-            let slot = identity::find(namespace, name).and_then(|identity| self.keys.of(identity));
+            let slot = identity::find(title).and_then(|identity| self.keys.of(identity));
             slot.is_some_and(RawSlot::is_filled)
         };
         // As in `read`.
-        by_key() || self.names().is_some_and(|names| names.has(namespace, name)) || by_key()
+        by_key() || self.names().is_some_and(|names| names.has(title)) || by_key()
     }
 
     /// The namespaces that have a value in them, sorted.

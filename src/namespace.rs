@@ -16,6 +16,7 @@ use crate::{
     names::DisplacedByName,
     slot::{Outgoing, Shared},
     sync::Arc,
+    title::TitleRef,
 };
 
 /// A named part of the current context: one module's or one library's share.
@@ -39,20 +40,15 @@ pub struct Namespace<'n> {
 
 /// A name as one call gives it, with the place of the call.
 struct Asked<'a> {
-    namespace: &'a str,
-    name: &'a str,
+    title: TitleRef<'a>,
     place: &'static Location<'static>,
 }
 
 impl Asked<'_> {
-    fn title(&self) -> (&str, &str) {
-        (self.namespace, self.name)
-    }
-
     /// The error that it is not a `T`.
     fn mismatch<T>(&self, held: Holder) -> TypeMismatch {
         let asked = Holder { type_name: type_name::<T>(), place: self.place };
-        TypeMismatch::new(self.namespace, self.name, held, asked)
+        TypeMismatch::new(self.title, held, asked)
     }
 
     /// Stores `value`, unless the name is one of another type or this thread's context is gone.
@@ -73,9 +69,9 @@ impl Asked<'_> {
         current::touch();
         let (put, adopted) = current::owner(|owner| {
             let adopted = owner.adopt_names();
-            let put = match owner.holder_of_name(self.namespace, self.name) {
+            let put = match owner.holder_of_name(self.title) {
                 Some((held, value_type)) if !value_type.is::<T>() => Err(held),
-                _ => Ok(owner.put(self.title(), Shared::new(Arc::clone(value)), (shown, self.place))),
+                _ => Ok(owner.put(self.title, Shared::new(Arc::clone(value)), (shown, self.place))),
             };
             (put, adopted)
         })?;
@@ -99,7 +95,7 @@ impl<'n> Namespace<'n> {
 
     #[track_caller]
     fn asked<'a>(&'a self, name: &'a str) -> Asked<'a> {
-        Asked { namespace: self.name, name, place: Location::caller() }
+        Asked { title: TitleRef::new(self.name, name), place: Location::caller() }
     }
 
     /// Stores `value` under `name` and gives what was there. A dump shows it by its `Debug`, unless a key goes by the
@@ -200,7 +196,7 @@ impl<'n> Namespace<'n> {
     #[track_caller]
     pub fn get<T: Send + Sync + 'static>(&self, name: &str) -> Result<Option<Arc<T>>, TypeMismatch> {
         let asked = self.asked(name);
-        let found = current::owner(|owner| owner.read_name(self.name, name)).flatten();
+        let found = current::owner(|owner| owner.read_name(asked.title)).flatten();
         found.transpose().map_err(|held| asked.mismatch::<T>(held))
     }
 
@@ -226,7 +222,7 @@ impl<'n> Namespace<'n> {
         let asked = self.asked(name);
         current::touch();
         let present = || {
-            let held = current::owner(|owner| owner.holder_of_name(self.name, name)).flatten();
+            let held = current::owner(|owner| owner.holder_of_name(asked.title)).flatten();
             match held {
                 Some((held, value_type)) if !value_type.is::<T>() => Err(asked.mismatch::<T>(held)),
                 _ => self.get::<T>(name),
@@ -257,7 +253,7 @@ impl<'n> Namespace<'n> {
     /// assert!(!probe.remove("rate"));
     /// ```
     pub fn remove(&self, name: &str) -> bool {
-        let taken = current::owner(|owner| owner.take_name(self.name, name)).flatten();
+        let taken = current::owner(|owner| owner.take_name(TitleRef::new(self.name, name))).flatten();
         taken.map(drop).is_some()
     }
 
@@ -268,7 +264,7 @@ impl<'n> Namespace<'n> {
     /// assert!(!probe.contains("rate"));
     /// ```
     pub fn contains(&self, name: &str) -> bool {
-        current::owner(|owner| owner.has_name(self.name, name)).unwrap_or(false)
+        current::owner(|owner| owner.has_name(TitleRef::new(self.name, name))).unwrap_or(false)
     }
 
     /// The names that have a value, sorted.
@@ -342,8 +338,8 @@ impl<'n> NamespaceRef<'n> {
     /// ```
     #[track_caller]
     pub fn get<T: Send + Sync + 'static>(&self, name: &str) -> Result<Option<Arc<T>>, TypeMismatch> {
-        let asked = Asked { namespace: self.name, name, place: Location::caller() };
-        let found = self.context.readable().and_then(|context| context.read(self.name, name));
+        let asked = Asked { title: TitleRef::new(self.name, name), place: Location::caller() };
+        let found = self.context.readable().and_then(|context| context.read(asked.title));
         found.transpose().map_err(|held| asked.mismatch::<T>(held))
     }
 
@@ -355,7 +351,7 @@ impl<'n> NamespaceRef<'n> {
     /// assert!(ctx.handle().namespace("probe").contains("rate"));
     /// ```
     pub fn contains(&self, name: &str) -> bool {
-        self.context.readable().is_some_and(|context| context.has(self.name, name))
+        self.context.readable().is_some_and(|context| context.has(TitleRef::new(self.name, name)))
     }
 
     /// The names that have a value now, sorted.

@@ -196,7 +196,8 @@ impl RawSlot {
     }
 
     #[inline]
-    fn stamp(&self) {
+    /// Notes the time of a write of the owner's.
+    pub(crate) fn stamp(&self) {
         // Relaxed, and no read-modify-write: the owner alone writes them.
         self.written.store(clock::now(), Ordering::Relaxed);
         self.writes.store(self.writes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);

@@ -238,7 +238,7 @@ fn found_of_name(slot: &Slot<Named>) -> Result<Option<Found>, Busy> {
 
 /// The key that goes by the name decides, though the owner may not have given the value over yet; but a secret is one.
 fn shown_of_name(about: &About) -> Shown {
-    let key = identity::find(&about.title.namespace, &about.title.name);
+    let key = identity::find(about.title.borrowed());
     let key = key.filter(|key| !about.shown.is_secret() && key.value_type().same(about.value_type));
     key.map_or(about.shown, Identity::shown)
 }

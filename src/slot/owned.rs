@@ -141,6 +141,10 @@ impl<'a> OwnedRaw<'a> {
         Displaced { value: None, shared, outgoing: Outgoing::default() }
     }
 
+    pub(crate) fn raw(&self) -> &'a RawSlot {
+        self.slot
+    }
+
     /// Another count of the value.
     pub(crate) fn share(&self) -> Option<Shared> {
         self.slot.expose();
@@ -176,10 +180,6 @@ impl<'a> OwnedRaw<'a> {
 
     pub(crate) fn set_initialising(&self, on: bool) {
         self.slot.note(INITIALISING, on);
-    }
-
-    pub(crate) fn stamp(&self) {
-        self.slot.stamp();
     }
 
     pub(crate) fn mark(&self, mark: u32) {
@@ -314,14 +314,14 @@ impl<T> Drop for Borrowed<T> {
         let slot = unsafe { self.slot.as_ref() };
         let owner = slot.owner.get() - 1;
         slot.owner.set(owner);
-        if owner & !(INITIALISING | FRESH) == RETIRED {
-            end_of_last_borrow(self.context, self.slot);
+        if owner & RETIRED != 0 {
+            end_of_borrow(self.context, self.slot);
         }
     }
 }
 
-/// A write or an exit went past a borrow that has just ended: what had to wait for it goes now.
+/// A write or an exit went past a borrow that has just ended: what had to wait for it goes now, if it was the last.
 #[cold]
-fn end_of_last_borrow(context: NonNull<Context>, slot: NonNull<RawSlot>) {
-    drop(current::end_of_last_borrow(context, slot));
+fn end_of_borrow(context: NonNull<Context>, slot: NonNull<RawSlot>) {
+    drop(current::end_of_borrow(context, slot));
 }

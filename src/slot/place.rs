@@ -13,7 +13,7 @@ use crate::identity::Identity;
 ///
 /// INVARIANT: `at` is `At::NOWHERE` or that of an identity whose type is `T`.
 pub(crate) struct Place<T> {
-    at: At,
+    at: At<RawSlot>,
     of: PhantomData<fn() -> T>,
 }
 
@@ -25,14 +25,14 @@ impl<T> Clone for Place<T> {
 
 impl<T> Copy for Place<T> {}
 
-impl<T: 'static> Place<T> {
+impl<T: Send + Sync + 'static> Place<T> {
     /// The place of `identity`, if it is one of values of type `T`.
     pub(crate) fn of(identity: &Identity) -> Option<Self> {
         identity.value_type().is::<T>().then(|| Self { at: At::index(identity.index()), of: PhantomData })
     }
 
     pub(crate) fn is_nowhere(self) -> bool {
-        self.at == At::NOWHERE
+        self.at.bits() == At::<RawSlot>::NOWHERE.bits()
     }
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct PlaceCell<T> {
 
 impl<T> PlaceCell<T> {
     pub(crate) const fn nowhere() -> Self {
-        Self { bits: AtomicUsize::new(At::NOWHERE.bits()), of: PhantomData }
+        Self { bits: AtomicUsize::new(At::<RawSlot>::NOWHERE.bits()), of: PhantomData }
     }
 
     #[inline]

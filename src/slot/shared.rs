@@ -5,7 +5,7 @@
 use std::{
     any::{Any, TypeId},
     fmt, mem,
-    ptr::NonNull,
+    ptr::{self, NonNull},
 };
 
 use crate::sync::Arc;
@@ -36,12 +36,13 @@ impl ValueType {
         (self.name)()
     }
 
-    pub(crate) fn is<T: 'static>(&self) -> bool {
-        (self.id)() == TypeId::of::<T>()
+    pub(crate) fn is<T: Send + Sync + 'static>(&self) -> bool {
+        self.same(Self::of::<T>())
     }
 
     pub(crate) fn same(&self, other: &Self) -> bool {
-        (self.id)() == (other.id)()
+        // One type may have several of these, one in each part of the program that was compiled by itself.
+        ptr::eq(self, other) || (self.id)() == (other.id)()
     }
 }
 
@@ -104,6 +105,15 @@ impl Shared {
         let value = self.into_raw().cast::<T>().as_ptr();
         // SAFETY: by the INVARIANT this is the pointer of an `Arc<T>`; `into_raw` gave its count up to us.
         Ok(unsafe { Arc::from_raw(value) })
+    }
+
+    /// Another count as an `Arc` of its type, if `T` is that.
+    pub(crate) fn share_as<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let value = self.of.is::<T>().then(|| self.value.cast::<T>().as_ptr())?;
+        // SAFETY: by the INVARIANT of an `Arc<T>`, alive by our own count.
+        unsafe { Arc::increment_strong_count(value) };
+        // SAFETY: the count just taken.
+        Some(unsafe { Arc::from_raw(value) })
     }
 
     pub(crate) fn as_any(&self) -> &(dyn Any + Send + Sync) {

@@ -14,38 +14,49 @@ const BUCKETS: usize = 1 << BUCKET_BITS;
 /// Bits of an [`At`] that name the bucket; the rest is the offset within it.
 const BUCKET_BITS: u32 = sync::BUCKET_BITS;
 
-/// Where an entry is: bucket and offset, worked out once so that the hot path need not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct At(usize);
+/// Where an entry is: bucket and offset in bytes, worked out once so that the hot path need not.
+pub(crate) struct At<S> {
+    bits: usize,
+    of: PhantomData<fn() -> S>,
+}
 
-impl At {
+impl<S> Clone for At<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for At<S> {}
+
+impl<S> At<S> {
     /// In the bucket that is never allocated: a look-up finds nothing.
-    pub(crate) const NOWHERE: Self = Self(BUCKETS - 1);
+    pub(crate) const NOWHERE: Self = Self::from_bits(BUCKETS - 1);
 
-    /// Panics only past 17 billion entries (32-bit: 134 million), more than memory holds.
+    /// Panics only where the entries are more than memory holds.
     pub(crate) fn index(index: usize) -> Self {
         let position = index + FIRST;
         let bucket = (position / FIRST).ilog2() as usize;
-        assert!(bucket < BUCKETS - 1, "threadctx: {index} entries are more than a table can address");
-        let offset = position - (FIRST << bucket);
-        Self(offset << BUCKET_BITS | bucket)
+        let offset = (position - (FIRST << bucket)).checked_mul(size_of::<S>());
+        let offset = offset.filter(|offset| offset.leading_zeros() >= BUCKET_BITS && bucket < BUCKETS - 1);
+        let offset = offset.unwrap_or_else(|| panic!("threadctx: a table cannot have {index} entries"));
+        Self::from_bits(offset << BUCKET_BITS | bucket)
     }
 
     pub(crate) const fn bits(self) -> usize {
-        self.0
+        self.bits
     }
 
-    /// `bits` must come from [`At::bits`]: the table trusts them.
+    /// `bits` must come from [`At::bits`] of the same type: the table trusts them.
     pub(super) const fn from_bits(bits: usize) -> Self {
-        Self(bits)
+        Self { bits, of: PhantomData }
     }
 
     const fn bucket(self) -> usize {
-        self.0 & (BUCKETS - 1)
+        self.bits & (BUCKETS - 1)
     }
 
     const fn offset(self) -> usize {
-        self.0 >> BUCKET_BITS
+        self.bits >> BUCKET_BITS
     }
 }
 
@@ -69,14 +80,14 @@ impl<S> Table<S> {
     }
 
     #[inline]
-    pub(crate) fn get(&self, at: At) -> Option<&S> {
+    pub(crate) fn get(&self, at: At<S>) -> Option<&S> {
         // Acquire: pairs with the release in `grow`, which publishes the bucket's entries.
         let bucket = self.buckets[at.bucket()].load(Ordering::Acquire);
         if bucket.is_null() {
             return None;
         }
-        // SAFETY: an `At` is made with an offset below its bucket's length, which by the INVARIANT is allocated.
-        let entry = unsafe { bucket.add(at.offset()) };
+        // SAFETY: an `At` is made with the offset of an entry of its bucket, which by the INVARIANT is allocated.
+        let entry = unsafe { bucket.byte_add(at.offset()) };
         // SAFETY: by the INVARIANT the entry is initialised and lives as long as `self`; nobody has it mutably.
         Some(unsafe { &*entry })
     }
@@ -100,13 +111,13 @@ impl<S> Table<S> {
 }
 
 impl<S: Default> Table<S> {
-    pub(crate) fn get_or_grow(&self, at: At) -> &S {
+    pub(crate) fn get_or_grow(&self, at: At<S>) -> &S {
         assert!(at.bucket() < BUCKETS - 1, "threadctx: a key was used before it had a place");
         self.get(at).unwrap_or_else(|| self.grow(at))
     }
 
     #[cold]
-    fn grow(&self, at: At) -> &S {
+    fn grow(&self, at: At<S>) -> &S {
         let fresh: Box<[S]> = (0..FIRST << at.bucket()).map(|_| S::default()).collect();
         let fresh = Box::into_raw(fresh);
         // Release: publishes the entries to `get`'s acquire.
@@ -144,7 +155,7 @@ mod tests {
         let table: Table<std::sync::OnceLock<usize>> = Table::new();
         let mut places = HashSet::new();
         for index in 0..1_000 {
-            let at = At::index(index);
+            let at = At::<std::sync::OnceLock<usize>>::index(index);
             assert!(places.insert(at.bits()), "{index} shares a place");
             table.get_or_grow(at).set(index).expect("untouched");
         }
