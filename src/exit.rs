@@ -9,7 +9,7 @@ use crate::{
     context::{ExitHook, State},
     current::{self, Owner},
     hooks,
-    identity::Identity,
+    identity::{Declared, Identity},
     panics::{self, What},
     slot::{Outgoing, RawSlot, Shared},
     stats,
@@ -98,20 +98,19 @@ fn filled_at(owner: Owner<'_>, ending: Ending) -> Option<u64> {
 /// Ends one value, if it is still the one that the round found.
 fn end((at, ending): (u64, Ending)) {
     let is_there = || current::owner(|owner| filled_at(owner, ending)).flatten() == Some(at);
-    if !is_there() {
-        return;
-    }
     if let Ending::Key(identity) = ending {
-        run_key_hook(identity);
+        if let Some(key) = identity.exit_hook().filter(|_| is_there()) {
+            run_key_hook(identity, key);
+        }
+        if let Some(key) = identity.total().filter(|_| is_there()) {
+            return drop(total::retain(identity, key));
+        }
     }
-    if is_there() {
-        drop(take(ending));
-    }
+    drop(take(at, ending));
 }
 
 /// Runs the key's hook with its value. If the hook replaces the value, the new one belongs to the next round.
-fn run_key_hook(identity: &'static Identity) {
-    let Some(key) = identity.exit_hook() else { return };
+fn run_key_hook(identity: &'static Identity, key: &dyn Declared) {
     let share = || current::owner(|owner| owner.key(identity)?.share()).flatten();
     let Some(value) = share() else { return };
     panics::contain(What::Hook, || key.run_exit_hook(value.as_any()));
@@ -126,19 +125,17 @@ fn drop_all(values: [Option<Shared>; 2]) {
     values.into_iter().flatten().for_each(panics::contain_drop);
 }
 
-/// Takes the value out: to be dropped by the caller, or kept for its key's total.
-fn take(ending: Ending) -> Outgoing {
-    match ending {
-        Ending::Key(identity) => match identity.total() {
-            Some(key) => total::retain(identity, key),
-            None => take_with(|owner| Some(Outgoing::from(owner.key(identity)?.exchange(None)))),
-        },
-        Ending::Name(index) => take_with(|owner| owner.take_name_at(index)),
-    }
-}
-
-fn take_with(take: impl FnOnce(Owner<'_>) -> Option<Outgoing>) -> Outgoing {
-    current::owner(take).flatten().unwrap_or_default()
+/// Takes the value out, if it is still the one that was filled at that time.
+fn take(at: u64, ending: Ending) -> Option<Outgoing> {
+    current::owner(|owner| match ending {
+        Ending::Key(identity) => {
+            let slot = owner.key(identity)?;
+            (slot.filled_at() == Some(at)).then(|| slot.exchange(None).into())
+        }
+        Ending::Name(index) => {
+            (owner.name(index)?.filled_at() == Some(at)).then(|| owner.take_name_at(index))?
+        }
+    })?
 }
 
 /// What the rounds of an exit left over.
@@ -161,9 +158,12 @@ impl Leftovers {
 pub(crate) fn take_leftovers(owner: Owner<'_>) -> Leftovers {
     let hooks = take_hooks(owner);
     let left = hooks.len() + owner.context().raw_slots().filter(|slot| slot.is_filled()).count();
-    stats::add(|counters| &counters.left_over, left as u64);
-    let mut values = owner.take_keys(|_| true);
-    values.append(owner.take_names(|_| true));
+    let mut values = Outgoing::default();
+    if left != 0 {
+        stats::add(|counters| &counters.left_over, left as u64);
+        values.append(owner.take_keys(|_| true));
+        values.append(owner.take_names(|_| true));
+    }
     for wait in [yield_now as fn(), pause] {
         for _ in 0..PATIENCE {
             if settle(owner, &mut values) {
@@ -178,6 +178,9 @@ pub(crate) fn take_leftovers(owner: Owner<'_>) -> Leftovers {
 /// Collects retired values that no reader can be at any more; says whether that was all but the borrowed ones, which
 /// wait for the end of their borrow.
 fn settle(owner: Owner<'_>, values: &mut Outgoing) -> bool {
+    if owner.retired().is_empty() {
+        return true;
+    }
     let waits = |slot: &&RawSlot| slot.has_retired(owner) && !slot.is_borrowed(owner);
     owner.context().raw_slots().filter(waits).for_each(|slot| values.append(slot.settle(owner)));
     !owner.context().raw_slots().any(|slot| waits(&slot))

@@ -4,7 +4,7 @@ use std::{
     fmt, mem,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -30,6 +30,8 @@ globals! {
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
+/// Whether there ever was a hook: most programs have none, and their threads need not look.
+static ANY: AtomicBool = AtomicBool::new(false);
 
 #[derive(Clone, Copy)]
 enum When {
@@ -60,12 +62,17 @@ pub(crate) fn lock_lists() -> MutexGuard<'static, Lists> {
 }
 
 fn snapshot(when: When) -> Option<List> {
+    // Relaxed: a thread that was started after a hook was added is ordered by that start; to others it may have come later.
+    if !ANY.load(Ordering::Relaxed) {
+        return None;
+    }
     lock_lists().of(when).clone()
 }
 
 fn add(when: When, hook: Hook) -> HookGuard {
     // Relaxed: the number alone matters, and the addition makes it unique.
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    ANY.store(true, Ordering::Relaxed);
     let old = lock_lists().change(when, |list| list.push((number, hook)));
     panics::contain_drop(old);
     HookGuard { when, number }
@@ -73,8 +80,8 @@ fn add(when: When, hook: Hook) -> HookGuard {
 
 /// Runs the start hooks, in order of registration, for the thread that has just registered.
 pub(crate) fn run_start() {
-    let hooks = snapshot(When::Start);
-    for (_, hook) in hooks.iter().flat_map(|list| list.iter()) {
+    let Some(hooks) = snapshot(When::Start) else { return };
+    for (_, hook) in hooks.iter() {
         panics::contain(What::Hook, || hook(ThreadCtx::new()));
     }
     panics::contain_drop(hooks);
@@ -82,8 +89,8 @@ pub(crate) fn run_start() {
 
 /// Runs the exit hooks, last registered first, for the thread that exits.
 pub(crate) fn run_exit() {
-    let hooks = snapshot(When::Exit);
-    for (_, hook) in hooks.iter().flat_map(|list| list.iter().rev()) {
+    let Some(hooks) = snapshot(When::Exit) else { return };
+    for (_, hook) in hooks.iter().rev() {
         panics::contain(What::Hook, || hook(ThreadCtx::new()));
     }
     panics::contain_drop(hooks);

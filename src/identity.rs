@@ -16,7 +16,7 @@ use crate::{
     chain::Chain,
     dump::Shown,
     error::Holder,
-    slot::{At, Shared, Table, ValueType},
+    slot::{At, RawSlot, Shared, Table, ValueType},
     sync::globals,
     title::TitleRef,
 };
@@ -48,6 +48,8 @@ pub(crate) trait Declared: Sync {
 pub(crate) struct Identity {
     title: TitleRef<'static>,
     index: usize,
+    /// Where the slot is that `index` stands for.
+    at: At<RawSlot>,
     value_type: &'static ValueType,
     origin: &'static Location<'static>,
     counted: AtomicBool,
@@ -99,6 +101,10 @@ impl Identity {
 
     pub(crate) fn index(&self) -> usize {
         self.index
+    }
+
+    pub(crate) fn at(&self) -> At<RawSlot> {
+        self.at
     }
 
     pub(crate) fn value_type(&self) -> &'static ValueType {
@@ -183,6 +189,7 @@ fn add(declaration: &Declaration) -> &'static Identity {
     let identity = Box::new(Identity {
         title,
         index,
+        at: At::index(index),
         value_type,
         origin,
         counted: AtomicBool::new(false),

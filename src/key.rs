@@ -668,7 +668,7 @@ impl<T: Send + Sync + 'static> Key<T> {
         let place = self.try_place()?;
         let outgoing = current::owner(|owner| owner.adopt_names());
         drop(outgoing);
-        let clash = current::owner(|owner| owner.name_clash(self.title()));
+        let clash = current::owner(|owner| owner.name_clash(|| self.title()));
         match clash.flatten() {
             None => Ok(place),
             Some(held) => Err(TypeMismatch::new(self.title(), held, self.holder())),

@@ -254,11 +254,11 @@ impl<'a> Owner<'a> {
     }
 
     /// Who uses this name, which a key goes by, with another type than the key's.
-    pub(crate) fn name_clash(self, title: TitleRef<'_>) -> Option<Holder> {
+    pub(crate) fn name_clash(self, title: impl FnOnce() -> TitleRef<'static>) -> Option<Holder> {
         if !self.own().index.borrow().clashes {
             return None;
         }
-        self.named(title)?.peek(|named| named.about.holder())
+        self.named(title())?.peek(|named| named.about.holder())
     }
 }
 

@@ -31,8 +31,7 @@ struct Registry {
     map: Map<Ident, Arc<Context>>,
     shards: usize,
     counters: Counters,
-    live: AtomicUsize,
-    /// The largest `live` since the map last gave memory back.
+    /// The largest number of live contexts since the map last gave memory back.
     peak: AtomicUsize,
     /// After a fork, in the child: the one that counts.
     next: OnceBox<Registry>,
@@ -51,10 +50,15 @@ impl Registry {
             map: map(shards),
             shards,
             counters: Counters::default(),
-            live: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             next: OnceBox::new(),
         }
+    }
+
+    fn live(&self) -> usize {
+        // Relaxed: figures. What has exited is read first: it has registered before.
+        let exited = self.counters.exited.load(Ordering::Relaxed);
+        self.counters.registered.load(Ordering::Relaxed).saturating_sub(exited) as usize
     }
 
     /// Gives memory back after a burst.
@@ -103,9 +107,11 @@ pub(crate) fn add(context: Arc<Context>) {
     let registry = registry();
     registry.map.insert(context.ident(), context);
     // Relaxed: figures; the map itself orders the contexts.
-    let live = registry.live.fetch_add(1, Ordering::Relaxed) + 1;
-    registry.peak.fetch_max(live, Ordering::Relaxed);
     registry.counters.registered.fetch_add(1, Ordering::Relaxed);
+    let live = registry.live();
+    if live > registry.peak.load(Ordering::Relaxed) {
+        registry.peak.fetch_max(live, Ordering::Relaxed);
+    }
 }
 
 pub(crate) fn remove(context: &Context) {
@@ -113,16 +119,15 @@ pub(crate) fn remove(context: &Context) {
     let removed = registry.map.remove_if(&context.ident(), |_, found| found.serial() == context.serial());
     if removed.is_some() {
         // Relaxed: as in `add`.
-        let live = registry.live.fetch_sub(1, Ordering::Relaxed) - 1;
         registry.counters.exited.fetch_add(1, Ordering::Relaxed);
-        registry.shrink_if_worth(live);
+        registry.shrink_if_worth(registry.live());
     }
     // The map's count is dropped here, where no lock is held.
     drop(removed);
 }
 
 pub(crate) fn live() -> usize {
-    registry().live.load(Ordering::Relaxed)
+    registry().live()
 }
 
 /// In a forked child: a registry with this one context at most.

@@ -22,7 +22,18 @@ unsafe impl Send for RetireList {}
 /// They drop in order, and a panic in one is contained and counted, so that the others drop too.
 #[must_use = "dropping the values runs the user's code: choose where"]
 #[derive(Default)]
-pub(crate) struct Outgoing(Vec<Shared>);
+pub(crate) struct Outgoing {
+    /// The usual one, which needs no allocation. Without it there are no others.
+    first: Option<Shared>,
+    others: Vec<Shared>,
+}
+
+impl FromIterator<Shared> for Outgoing {
+    fn from_iter<I: IntoIterator<Item = Shared>>(values: I) -> Self {
+        let mut values = values.into_iter();
+        Self { first: values.next(), others: values.collect() }
+    }
+}
 
 impl<T> From<Displaced<T>> for Outgoing {
     fn from(displaced: Displaced<T>) -> Self {
@@ -35,12 +46,27 @@ impl<T> From<Displaced<T>> for Outgoing {
 impl Outgoing {
     pub(crate) fn add<T>(&mut self, displaced: Displaced<T>) {
         let Displaced { value: _, shared, outgoing } = displaced;
-        self.0.extend(shared);
+        if let Some(value) = shared {
+            self.push(value);
+        }
         self.append(outgoing);
     }
 
+    fn push(&mut self, value: Shared) {
+        match self.first {
+            None => self.first = Some(value),
+            Some(_) => self.others.push(value),
+        }
+    }
+
     pub(crate) fn append(&mut self, mut other: Self) {
-        self.0.append(&mut other.0);
+        if other.first.is_some() {
+            other.take().for_each(|value| self.push(value));
+        }
+    }
+
+    fn take(&mut self) -> impl Iterator<Item = Shared> + use<> {
+        self.first.take().into_iter().chain(mem::take(&mut self.others))
     }
 }
 
@@ -54,20 +80,25 @@ impl RetireList {
         let (taken, kept) = mem::take(&mut *list).into_iter().partition(|(from, _)| ptr::eq(*from, slot));
         *list = kept;
         let taken: Vec<_> = taken;
-        Outgoing(taken.into_iter().map(|(_, value)| value).collect())
+        taken.into_iter().map(|(_, value)| value).collect()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
     }
 }
 
 impl Drop for RetireList {
     fn drop(&mut self) {
-        drop(Outgoing(self.0.take().into_iter().map(|(_, value)| value).collect()));
+        drop(self.0.take().into_iter().map(|(_, value)| value).collect::<Outgoing>());
     }
 }
 
 impl Drop for Outgoing {
+    #[inline]
     fn drop(&mut self) {
-        for value in self.0.drain(..) {
-            panics::contain_drop(value);
+        if self.first.is_some() {
+            self.take().for_each(panics::contain_drop);
         }
     }
 }

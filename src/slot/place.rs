@@ -28,7 +28,7 @@ impl<T> Copy for Place<T> {}
 impl<T: Send + Sync + 'static> Place<T> {
     /// The place of `identity`, if it is one of values of type `T`.
     pub(crate) fn of(identity: &Identity) -> Option<Self> {
-        identity.value_type().is::<T>().then(|| Self { at: At::index(identity.index()), of: PhantomData })
+        identity.value_type().is::<T>().then(|| Self { at: identity.at(), of: PhantomData })
     }
 
     pub(crate) fn is_nowhere(self) -> bool {
@@ -87,7 +87,7 @@ impl KeySlots {
 
     /// The slot of `identity`, if it was ever needed here.
     pub(crate) fn of(&self, identity: &Identity) -> Option<&RawSlot> {
-        self.0.get(At::index(identity.index()))
+        self.0.get(identity.at())
     }
 
     /// Everybody's read of `identity`'s value: a count of it. Gives up after `tries` looks at a busy slot (`None`: never).
@@ -102,7 +102,7 @@ impl KeySlots {
     }
 
     pub(crate) fn of_or_grow(&self, identity: &Identity) -> &RawSlot {
-        self.0.get_or_grow(At::index(identity.index()))
+        self.0.get_or_grow(identity.at())
     }
 
     /// The slots that have a value, by index.

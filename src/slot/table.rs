@@ -3,9 +3,13 @@
 //! A reference into it stays good for as long as the table lives, so that readers on other threads never meet a
 //! reallocation and the owner's look-up is two loads.
 
-use std::{marker::PhantomData, ptr, slice};
+use std::{
+    iter,
+    marker::PhantomData,
+    ptr::{self, NonNull},
+};
 
-use crate::sync::{self, AtomicPtr, Ordering};
+use crate::sync::{self, AtomicPtr, AtomicU32, Ordering};
 
 /// Entries in bucket 0; bucket `b` holds `FIRST << b`.
 const FIRST: usize = sync::FIRST_BUCKET;
@@ -61,22 +65,26 @@ impl<S> At<S> {
 }
 
 /// INVARIANT: a bucket's pointer is null, or that of a leaked `Box<[S]>` of `FIRST << bucket` entries which only
-/// `Drop` takes back.
+/// `Drop` takes back. A bucket whose bit is set in `allocated` is not null.
 pub(crate) struct Table<S> {
     buckets: [AtomicPtr<S>; BUCKETS],
+    /// A bit for each bucket that is allocated: iteration need not look at the others.
+    allocated: AtomicU32,
     owns: PhantomData<S>,
 }
 
 impl<S> Table<S> {
     #[cfg(not(loom))]
     pub(crate) const fn new() -> Self {
-        Self { buckets: [const { AtomicPtr::new(ptr::null_mut()) }; BUCKETS], owns: PhantomData }
+        let buckets = [const { AtomicPtr::new(ptr::null_mut()) }; BUCKETS];
+        Self { buckets, allocated: AtomicU32::new(0), owns: PhantomData }
     }
 
     /// Loom's atomics cannot be made at compile time.
     #[cfg(loom)]
     pub(crate) fn new() -> Self {
-        Self { buckets: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())), owns: PhantomData }
+        let buckets = std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut()));
+        Self { buckets, allocated: AtomicU32::new(0), owns: PhantomData }
     }
 
     #[inline]
@@ -92,21 +100,26 @@ impl<S> Table<S> {
         Some(unsafe { &*entry })
     }
 
-    /// Each allocated bucket's entries with the index of its first.
-    fn allocated(&self) -> impl Iterator<Item = (usize, &[S])> {
-        self.buckets.iter().enumerate().filter_map(|(bucket, pointer)| {
+    /// Each allocated bucket's entries with the index of the first.
+    fn allocated(&self) -> impl Iterator<Item = (usize, NonNull<[S]>)> {
+        // Acquire: pairs with the release in `grow`. Whoever learnt from the owner that an entry is there finds it.
+        let mut left = self.allocated.load(Ordering::Acquire);
+        iter::from_fn(move || {
+            let bucket = (left != 0).then(|| left.trailing_zeros() as usize)?;
+            left &= left - 1;
             // Acquire: as in `get`.
-            let entries = pointer.load(Ordering::Acquire);
+            let entries = NonNull::new(self.buckets[bucket].load(Ordering::Acquire))?;
             let length = FIRST << bucket;
-            // SAFETY: by the INVARIANT a non-null bucket is a slice of this length that lives as long as `self`.
-            let found = (!entries.is_null()).then(|| unsafe { slice::from_raw_parts(entries, length) });
-            found.map(|entries| (length - FIRST, entries))
+            Some((length - FIRST, NonNull::slice_from_raw_parts(entries, length)))
         })
     }
 
     /// Every allocated entry with its index.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &S)> {
-        self.allocated().flat_map(|(first, entries)| (first..).zip(entries))
+        self.allocated().flat_map(|(first, entries)| {
+            // SAFETY: by the INVARIANT a slice of that length that lives as long as `self`; nobody has it mutably.
+            (first..).zip(unsafe { entries.as_ref() })
+        })
     }
 }
 
@@ -127,20 +140,17 @@ impl<S: Default> Table<S> {
             // SAFETY: it was leaked above and nobody has seen it, since the exchange failed.
             drop(unsafe { Box::from_raw(fresh) });
         }
+        // Release: pairs with the acquire in `allocated`.
+        self.allocated.fetch_or(1 << at.bucket(), Ordering::Release);
         self.get(at).expect("the bucket is there: it was just published, by us or by somebody else")
     }
 }
 
 impl<S> Drop for Table<S> {
     fn drop(&mut self) {
-        for (bucket, pointer) in self.buckets.iter().enumerate() {
-            // Relaxed: `&mut self` orders everything before.
-            let entries = pointer.load(Ordering::Relaxed);
-            if !entries.is_null() {
-                let entries = ptr::slice_from_raw_parts_mut(entries, FIRST << bucket);
-                // SAFETY: by the INVARIANT this is the box that `grow` leaked, and nobody else frees it.
-                drop(unsafe { Box::from_raw(entries) });
-            }
+        for (_, entries) in self.allocated() {
+            // SAFETY: by the INVARIANT this is the box that `grow` leaked, and nobody else frees it.
+            drop(unsafe { Box::from_raw(entries.as_ptr()) });
         }
     }
 }
