@@ -1,6 +1,6 @@
 //! Everything kept for one ident, the owner's handle to it and everybody else's.
 
-use std::{cell::Cell, cell::RefCell, fmt, marker::PhantomData, sync::Arc, thread::Thread};
+use std::{cell::Cell, fmt, marker::PhantomData, sync::Arc, thread::Thread};
 
 use once_cell::race::OnceBox;
 
@@ -9,7 +9,7 @@ use crate::{
     current::{self, Owner, OwnerCell},
     identity::{self, Identity},
     late,
-    names::{NameIndex, Names},
+    names::Names,
     os, registry,
     slot::{KeySlots, Outgoing, RawSlot, RetireList},
     stats,
@@ -64,13 +64,27 @@ pub(crate) struct Context {
 pub(crate) struct Own {
     /// How many slots were filled so far.
     pub(crate) fills: Cell<u64>,
-    pub(crate) hooks: RefCell<Vec<ExitHook>>,
+    pub(crate) hooks: Cell<Vec<ExitHook>>,
     pub(crate) retired: RetireList,
-    pub(crate) index: RefCell<NameIndex>,
     /// Whether the start hooks are running.
     pub(crate) starting: Cell<bool>,
     /// The context itself, once it has exited while one of its values is still borrowed.
     pub(crate) parked: Cell<Option<Arc<Context>>>,
+}
+
+impl Own {
+    fn add_hook(&self, hook: &mut Option<ExitHook>) {
+        let mut hooks = self.hooks.take();
+        hooks.extend(hook.take());
+        self.hooks.set(hooks);
+    }
+
+    pub(crate) fn has_hooks(&self) -> bool {
+        let hooks = self.hooks.take();
+        let is_empty = hooks.is_empty();
+        self.hooks.set(hooks);
+        !is_empty
+    }
 }
 
 impl Context {
@@ -331,7 +345,7 @@ impl ThreadCtx {
     pub fn on_exit(self, hook: impl FnOnce(ThreadCtx) + Send + 'static) {
         let mut hook: Option<ExitHook> = Some(Box::new(hook));
         if current::touch() {
-            current::owner(|owner| owner.own().hooks.borrow_mut().extend(hook.take()));
+            current::owner(|owner| owner.own().add_hook(&mut hook));
         }
         if let Some(refused) = hook {
             stats::count(|counters| &counters.hooks_refused);

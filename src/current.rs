@@ -9,7 +9,7 @@
 //! no code of the user's, so that nobody exits the context under it.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     ffi::c_void,
     marker::PhantomData,
     ptr::{self, NonNull},
@@ -21,7 +21,7 @@ use crate::{
     context::{Context, Own, State},
     exit, hooks,
     identity::Identity,
-    names::Named,
+    names::{NameIndex, Named},
     registry,
     slot::{Borrowed, Outgoing, OwnedRaw, OwnedSlot, Place, RawSlot, RetireList},
     sync::{self, this_thread, thread_cells},
@@ -59,10 +59,10 @@ extern "C" fn at_thread_end(_: *mut c_void) {
     leave(GONE);
 }
 
-/// What only the thread may touch that its context is current on: see [`Owner::own`].
+/// What only the thread may touch that its context is current on: see [`Owner`].
 pub(crate) struct OwnerCell<T>(T);
 
-// SAFETY: `Owner::own` is the only way in, and an `Owner` exists only on the thread that the context is current on; one
+// SAFETY: `Owner::own` and `Owner::index` are the only ways in, and an `Owner` exists only on the thread that the context is current on; one
 // context is current on one thread at a time (`Context::claim`). When it is next current elsewhere, the claim orders the
 // two. `T: Send` since it is used there, and dropped by whoever lets go of the context last.
 unsafe impl<T: Send> Sync for OwnerCell<T> {}
@@ -143,6 +143,15 @@ impl<'a> Owner<'a> {
         let slot = self.context.names_or_new().slot_or_grow(index);
         // SAFETY: the slot is one of this owner's context.
         unsafe { OwnedSlot::new(slot, self) }
+    }
+
+    /// The way to the context's names, if there ever were any.
+    pub(crate) fn index(self) -> Option<&'a RefCell<NameIndex>> {
+        Some(&self.context.names()?.index.0)
+    }
+
+    pub(crate) fn index_or_new(self) -> &'a RefCell<NameIndex> {
+        &self.context.names_or_new().index.0
     }
 
     /// For a context that has exited: what is borrowed of it was retired when its slot was emptied.

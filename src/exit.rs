@@ -72,7 +72,7 @@ fn run_hooks(hooks: Vec<ExitHook>) {
 }
 
 fn is_empty(owner: Owner<'_>) -> bool {
-    owner.own().hooks.borrow().is_empty() && !owner.context().raw_slots().any(RawSlot::is_filled)
+    !owner.own().has_hooks() && !owner.context().raw_slots().any(RawSlot::is_filled)
 }
 
 /// The values that were filled before `limit`, newest first, each with the time when it was filled.

@@ -3,11 +3,11 @@
 //! Each sits in a slot of its own, in a table beside the keys' table. The owner finds it through a private index; other
 //! threads look through the table. A slot whose name was removed is used again for the next new name.
 
-use std::{collections::BTreeSet, panic::Location};
+use std::{cell::RefCell, collections::BTreeSet, panic::Location};
 
 use crate::{
     context::Context,
-    current::Owner,
+    current::{Owner, OwnerCell},
     dump::Shown,
     error::Holder,
     identity::{self, Identity},
@@ -20,12 +20,17 @@ mod index;
 
 pub(crate) use index::NameIndex;
 
-/// The names of one context, as everybody sees them.
-pub(crate) struct Names(Table<Slot<Named>>);
+/// The names of one context.
+pub(crate) struct Names {
+    /// As everybody sees them.
+    slots: Table<Slot<Named>>,
+    /// The owner's way to them.
+    pub(crate) index: OwnerCell<RefCell<NameIndex>>,
+}
 
 impl Default for Names {
     fn default() -> Self {
-        Self(Table::new())
+        Self { slots: Table::new(), index: OwnerCell::new(RefCell::default()) }
     }
 }
 
@@ -61,12 +66,12 @@ impl About {
 /// Everybody's side.
 impl Names {
     pub(crate) fn raw_slots(&self) -> impl Iterator<Item = &RawSlot> {
-        self.0.iter().map(|(_, slot)| &**slot)
+        self.slots.iter().map(|(_, slot)| &**slot)
     }
 
     /// The slots that have a value.
     pub(crate) fn filled(&self) -> impl Iterator<Item = (usize, &Slot<Named>)> {
-        self.0.iter().filter(|(_, slot)| slot.is_filled())
+        self.slots.iter().filter(|(_, slot)| slot.is_filled())
     }
 
     /// What can be said of each value, without touching it.
@@ -94,11 +99,11 @@ impl Names {
     }
 
     pub(crate) fn slot(&self, index: usize) -> Option<&Slot<Named>> {
-        self.0.get(At::index(index))
+        self.slots.get(At::index(index))
     }
 
     pub(crate) fn slot_or_grow(&self, index: usize) -> &Slot<Named> {
-        self.0.get_or_grow(At::index(index))
+        self.slots.get_or_grow(At::index(index))
     }
 }
 
@@ -113,7 +118,7 @@ pub(crate) struct DisplacedByName {
 /// The owner's side.
 impl<'a> Owner<'a> {
     fn named(self, title: TitleRef<'_>) -> Option<OwnedSlot<'a, Named>> {
-        self.name(self.own().index.borrow().find(title)?)
+        self.name(self.index()?.borrow().find(title)?)
     }
 
     /// Who gave the name its type, if it has one, and that type.
@@ -158,7 +163,7 @@ impl<'a> Owner<'a> {
         let (shown, origin) = about;
         let owned = Arc::new(Title::of(title));
         let about = About { title: Arc::clone(&owned), value_type: value.of(), shown, origin };
-        let index = self.own().index.borrow_mut().add(owned);
+        let index = self.index_or_new().borrow_mut().add(owned);
         let slot = self.name_or_grow(index);
         slot.mark(title.mark());
         stored(&slot, Named { about, value })
@@ -187,7 +192,7 @@ impl<'a> Owner<'a> {
         let mut outgoing = Outgoing::default();
         let displaced = match self.named(title) {
             Some(slot) => {
-                self.own().index.borrow_mut().remove(title);
+                self.index()?.borrow_mut().remove(title);
                 slot.exchange(None)
             }
             None => self.key(identity::find(title)?)?.exchange(None),
@@ -205,8 +210,9 @@ impl<'a> Owner<'a> {
 
     /// Removes the names for which `wanted`.
     pub(crate) fn take_names(self, wanted: impl Fn(&Title) -> bool) -> Outgoing {
-        let titles: Vec<_> = self.own().index.borrow().titles().cloned().collect();
         let mut outgoing = Outgoing::default();
+        let Some(index) = self.index() else { return outgoing };
+        let titles: Vec<_> = index.borrow().titles().cloned().collect();
         for title in titles.iter().filter(|title| wanted(title)) {
             outgoing.append(self.take_name(title.borrowed()).unwrap_or_default());
         }
@@ -218,17 +224,18 @@ impl<'a> Owner<'a> {
         let mut outgoing = Outgoing::default();
         // Before the look at the names: a key that comes meanwhile is looked for again.
         let count = identity::count();
-        if self.context().names().is_none() || self.own().index.borrow().adopted == count {
+        let Some(index) = self.index().filter(|index| index.borrow().adopted != count) else {
             return outgoing;
-        }
+        };
         let mut clashes = false;
-        for (title, identity) in self.names_with_a_key() {
+        let with_a_key = index.borrow().with_a_key();
+        for (title, identity) in with_a_key {
             match self.adopt_name(&title, identity) {
                 Some(adopted) => outgoing.append(adopted),
                 None => clashes = true,
             }
         }
-        let mut index = self.own().index.borrow_mut();
+        let mut index = index.borrow_mut();
         (index.adopted, index.clashes) = (count, clashes);
         outgoing
     }
@@ -247,17 +254,9 @@ impl<'a> Owner<'a> {
         Some(outgoing)
     }
 
-    fn names_with_a_key(self) -> Vec<(Arc<Title>, &'static Identity)> {
-        let index = self.own().index.borrow();
-        let with_key = |title: &Arc<Title>| Some((Arc::clone(title), identity::find(title.borrowed())?));
-        index.titles().filter_map(with_key).collect()
-    }
-
     /// Who uses this name, which a key goes by, with another type than the key's.
     pub(crate) fn name_clash(self, title: impl FnOnce() -> TitleRef<'static>) -> Option<Holder> {
-        if !self.own().index.borrow().clashes {
-            return None;
-        }
+        self.index().filter(|index| index.borrow().clashes)?;
         self.named(title())?.peek(|named| named.about.holder())
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    identity::{self, Identity},
     sync::Arc,
     title::{Hashed, Title, TitleRef},
 };
@@ -43,6 +44,12 @@ impl NameIndex {
             self.adopted = 0;
         }
         Some(slot)
+    }
+
+    /// The names that a key goes by.
+    pub(super) fn with_a_key(&self) -> Vec<(Arc<Title>, &'static Identity)> {
+        let with_key = |title: &Arc<Title>| Some((Arc::clone(title), identity::find(title.borrowed())?));
+        self.titles().filter_map(with_key).collect()
     }
 
     pub(super) fn titles(&self) -> impl Iterator<Item = &Arc<Title>> {

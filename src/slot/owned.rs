@@ -1,6 +1,6 @@
 //! The owner's side of a slot: borrows, writes, and what they leave to be dropped later.
 
-use std::{cell::RefCell, marker::PhantomData, mem, ops::Deref, ptr, ptr::NonNull};
+use std::{cell::Cell, marker::PhantomData, mem, ops::Deref, ptr, ptr::NonNull};
 
 use super::{FRESH, INITIALISING, RETIRED, RawSlot, Shared, Slot, ValueType, WRITER, Writing};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 
 /// Counts that a slot had to give up while somebody could still be inside, each with the slot it came from.
 #[derive(Default)]
-pub(crate) struct RetireList(RefCell<Vec<(*const RawSlot, Shared)>>);
+pub(crate) struct RetireList(Cell<Vec<(*const RawSlot, Shared)>>);
 
 // SAFETY: the pointers are compared, never followed, and the counts are `Send`.
 unsafe impl Send for RetireList {}
@@ -72,19 +72,23 @@ impl Outgoing {
 
 impl RetireList {
     fn add(&self, slot: &RawSlot, value: Shared) {
-        self.0.borrow_mut().push((slot, value));
+        let mut list = self.0.take();
+        list.push((slot, value));
+        self.0.set(list);
     }
 
     pub(super) fn take_of(&self, slot: &RawSlot) -> Outgoing {
-        let mut list = self.0.borrow_mut();
-        let (taken, kept) = mem::take(&mut *list).into_iter().partition(|(from, _)| ptr::eq(*from, slot));
-        *list = kept;
+        let (taken, kept) = self.0.take().into_iter().partition(|(from, _)| ptr::eq(*from, slot));
+        self.0.set(kept);
         let taken: Vec<_> = taken;
         taken.into_iter().map(|(_, value)| value).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        let list = self.0.take();
+        let is_empty = list.is_empty();
+        self.0.set(list);
+        is_empty
     }
 }
 

@@ -14,11 +14,13 @@ use crate::sync::{self, AtomicPtr, AtomicU32, Ordering};
 /// Entries in bucket 0; bucket `b` holds `FIRST << b`.
 const FIRST: usize = sync::FIRST_BUCKET;
 /// One more than can be filled: the last stays empty for ever, and [`At::NOWHERE`] points into it.
-const BUCKETS: usize = 1 << BUCKET_BITS;
+const BUCKETS: usize = sync::BUCKETS;
 /// Bits of an [`At`] that name the bucket; the rest is the offset within it.
-const BUCKET_BITS: u32 = sync::BUCKET_BITS;
+const BUCKET_BITS: u32 = BUCKETS.next_power_of_two().ilog2();
 
 /// Where an entry is: bucket and offset in bytes, worked out once so that the hot path need not.
+///
+/// INVARIANT: the bucket is below `BUCKETS`, and the offset is that of one of its entries, or the bucket is the last.
 pub(crate) struct At<S> {
     bits: usize,
     of: PhantomData<fn() -> S>,
@@ -36,7 +38,7 @@ impl<S> At<S> {
     /// In the bucket that is never allocated: a look-up finds nothing.
     pub(crate) const NOWHERE: Self = Self::from_bits(BUCKETS - 1);
 
-    /// Panics only where the entries are more than memory holds.
+    /// Panics past 67 million entries.
     pub(crate) fn index(index: usize) -> Self {
         let position = index + FIRST;
         let bucket = (position / FIRST).ilog2() as usize;
@@ -56,7 +58,7 @@ impl<S> At<S> {
     }
 
     const fn bucket(self) -> usize {
-        self.bits & (BUCKETS - 1)
+        self.bits & ((1 << BUCKET_BITS) - 1)
     }
 
     const fn offset(self) -> usize {
@@ -90,11 +92,12 @@ impl<S> Table<S> {
     #[inline]
     pub(crate) fn get(&self, at: At<S>) -> Option<&S> {
         // Acquire: pairs with the release in `grow`, which publishes the bucket's entries.
-        let bucket = self.buckets[at.bucket()].load(Ordering::Acquire);
+        // SAFETY: by the INVARIANT of `At` there is such a bucket.
+        let bucket = unsafe { self.buckets.get_unchecked(at.bucket()) }.load(Ordering::Acquire);
         if bucket.is_null() {
             return None;
         }
-        // SAFETY: an `At` is made with the offset of an entry of its bucket, which by the INVARIANT is allocated.
+        // SAFETY: by the INVARIANT of `At` the offset of an entry of the bucket, which is allocated.
         let entry = unsafe { bucket.byte_add(at.offset()) };
         // SAFETY: by the INVARIANT the entry is initialised and lives as long as `self`; nobody has it mutably.
         Some(unsafe { &*entry })

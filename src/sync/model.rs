@@ -25,7 +25,7 @@ use crate::{Ident, TaskId};
 
 /// Small, since each entry and each bucket is another step for loom to interleave.
 pub(crate) const FIRST_BUCKET: usize = 1;
-pub(crate) const BUCKET_BITS: u32 = 2;
+pub(crate) const BUCKETS: usize = 4;
 
 /// Stands for the registry's map: a lock per shard, as there.
 pub(crate) struct Map<K, V>(Vec<Mutex<HashMap<K, V>>>);

@@ -21,9 +21,9 @@ pub(crate) use crate::os::at_thread_end;
 
 use crate::Ident;
 
-/// How many entries a table begins with, and how many bits name one of its buckets.
+/// How many entries a table begins with, and how many buckets it may have.
 pub(crate) const FIRST_BUCKET: usize = 8;
-pub(crate) const BUCKET_BITS: u32 = 5;
+pub(crate) const BUCKETS: usize = 24;
 
 /// The registry's map.
 pub(crate) type Map<K, V> = dashmap::DashMap<K, V, BuildHasherDefault<DefaultHasher>>;
