@@ -60,14 +60,6 @@ impl Title {
     }
 }
 
-impl PartialEq for Title {
-    fn eq(&self, other: &Self) -> bool {
-        self.borrowed() == other.borrowed()
-    }
-}
-
-impl Eq for Title {}
-
 /// For maps by title: the hash is there already.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Hashed(u64);

@@ -75,8 +75,15 @@ impl Titled for TitleRef<'_> {
 }
 
 /// The map's key: hashes and compares as `dyn Titled` does.
-#[derive(PartialEq, Eq)]
 struct Entry(Arc<Title>);
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.title() == other.title()
+    }
+}
+
+impl Eq for Entry {}
 
 impl<'a> Borrow<dyn Titled + 'a> for Entry {
     fn borrow(&self) -> &(dyn Titled + 'a) {
