@@ -24,7 +24,6 @@ pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
     let inspector = Inspector::of(&KEY);
     let turns = (0..plan.scaled(TURNS, 2)).map(|_| (inspector.during(sample), sample()));
     let (inspected, alone): (Vec<_>, Vec<_>) = turns.unzip();
-    eprintln!("looks {}", inspector.times());
     [(0.5, "median", 1.5), (0.999, "p99.9", 3.0)]
         .map(|(quantile, name, budget)| {
             let at = |of: &[Latency]| Figures::of(of.iter().map(|one| one.quantile(quantile)).collect());

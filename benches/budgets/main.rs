@@ -21,6 +21,8 @@ mod many;
 mod memory;
 mod names;
 mod owner;
+#[path = "../support/page.rs"]
+mod page;
 #[path = "../support/population.rs"]
 mod population;
 mod remote;
@@ -55,6 +57,9 @@ struct Args {
     /// Write the figures to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Put the table into docs/performance.md.
+    #[arg(long)]
+    write: bool,
     /// Only show that everything runs: the figures are worth nothing.
     #[arg(long)]
     quick: bool,
@@ -78,15 +83,23 @@ fn main() -> ExitCode {
         let text = serde_json::to_string_pretty(&rows).expect("figures can be written");
         fs::write(file, text + "\n").expect("the file can be written");
     }
+    if args.write {
+        page::replace("budgets", &Row::table(&rows));
+    }
     let over = rows.iter().filter(|row| row.is_over()).count();
     println!("\n{over} of {} rows over budget", rows.len());
     ExitCode::from(u8::from(args.check && over > 0))
 }
 
 fn measure(args: &Args, plan: &Plan) -> Vec<Row> {
-    println!("loop: {:.2} ns, subtracted; medians of {} rounds (quartiles)", loop_cost(plan).median, plan.rounds);
+    println!(
+        "loop: {:.2} ns, subtracted; medians of {} rounds (quartiles)",
+        loop_cost(plan).median,
+        plan.rounds
+    );
     println!("{}", Row::heading());
-    let is_wanted = |name: &str| args.subjects.is_empty() || args.subjects.iter().any(|subject| subject == name);
+    let is_wanted =
+        |name: &str| args.subjects.is_empty() || args.subjects.iter().any(|subject| subject == name);
     let wanted = SUBJECTS.iter().filter(|(name, _)| is_wanted(name));
     let rows = wanted.flat_map(|(_, measure)| measure(plan)).inspect(|row| println!("{row}"));
     rows.collect()

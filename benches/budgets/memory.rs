@@ -84,7 +84,8 @@ pub(crate) fn count(plan: &Plan) {
 /// Keys, and the bytes that the crate keeps for each once it was used.
 fn keys(count: usize) -> (Keys, f64) {
     let name = |number| &*format!("key-{number}").leak();
-    let keys: Keys = (0..count).map(|number| &*Box::leak(Box::new(Key::new("memory", name(number))))).collect();
+    let keys: Keys =
+        (0..count).map(|number| &*Box::leak(Box::new(Key::new("memory", name(number))))).collect();
     let before = held();
     for key in &*keys {
         key.check().expect("nobody else uses these names");
@@ -123,7 +124,8 @@ fn steps<const N: usize>(threads: usize, steps: [Step; N]) -> [f64; N] {
         }
     };
     let builder = || thread::Builder::new().stack_size(64 * 1024);
-    let all: Vec<_> = (0..threads).map(|_| builder().spawn(body.clone()).expect("there are threads left")).collect();
+    let all: Vec<_> =
+        (0..threads).map(|_| builder().spawn(body.clone()).expect("there are threads left")).collect();
     let added = std::array::from_fn(|_| {
         let before = held();
         line.wait();

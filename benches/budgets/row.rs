@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::timing::Figures;
+use crate::{page, timing::Figures};
 
 /// Ours beside theirs, and how much ours may be.
 #[derive(Serialize)]
@@ -54,11 +54,19 @@ impl Row {
     }
 
     pub(crate) fn heading() -> String {
-        format!("{:<62} | {:>22} | {:>22} | {:>5} | {:>6} |", "name", "ours ns", "theirs ns", "ratio", "budget")
+        format!(
+            "{:<62} | {:>22} | {:>22} | {:>5} | {:>6} |",
+            "name", "ours ns", "theirs ns", "ratio", "budget"
+        )
     }
 
-    /// The cells of a table in the documentation.
-    pub(crate) fn cells(&self) -> [String; 6] {
+    /// The rows as a table of the documentation's.
+    pub(crate) fn table(rows: &[Self]) -> String {
+        let head = ["what", "ours, ns", "theirs, ns", "ratio", "budget", ""].map(str::to_owned);
+        page::table(&head, rows.iter().map(|row| row.cells().to_vec()))
+    }
+
+    fn cells(&self) -> [String; 6] {
         let theirs = self.theirs.map_or_else(String::new, brief);
         let (ratio, budget) = (factor(self.ratio), factor(self.budget));
         [self.title(), brief(self.ours), theirs, ratio, budget, self.verdict().to_owned()]

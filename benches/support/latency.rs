@@ -33,10 +33,6 @@ impl Latency {
     pub(crate) fn quantile(&self, quantile: f64) -> f64 {
         self.histogram.value_at_quantile(quantile).saturating_sub(self.clock) as f64
     }
-
-    pub(crate) fn max(&self) -> f64 {
-        self.quantile(1.0)
-    }
 }
 
 fn clock_cost() -> u64 {

@@ -9,7 +9,7 @@ use std::{
     thread::{self, JoinHandle, ThreadId},
 };
 
-use threadctx::{get_thread_ctx};
+use threadctx::get_thread_ctx;
 
 /// Small, since there are many; none of the threads goes deep.
 const STACK: usize = 64 * 1024;

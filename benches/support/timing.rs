@@ -73,7 +73,8 @@ fn empty_loop() -> Side<'static> {
 
 /// Nanoseconds per operation of each side, the loop's own cost subtracted.
 pub(crate) fn interleaved<const N: usize>(plan: &Plan, sides: [Side<'_>; N]) -> [Figures; N] {
-    let mut all: Vec<_> = sides.into_iter().chain([empty_loop()]).map(|side| Timed::new(plan, side)).collect();
+    let mut all: Vec<_> =
+        sides.into_iter().chain([empty_loop()]).map(|side| Timed::new(plan, side)).collect();
     for round in 0..plan.rounds {
         // Forwards and backwards in turn, so that no side always runs behind the same other.
         match round % 2 {
