@@ -109,7 +109,8 @@ impl<'a> Timed<'a> {
     fn new(plan: &Plan, mut side: Side<'a>) -> Self {
         let mut times = 1_u32;
         loop {
-            let taken = side(times);
+            // The fastest of a few: one that the scheduler interrupted says nothing.
+            let taken = (0..3).map(|_| side(times)).min().expect("there were some");
             if taken >= plan.batch / 2 || times >= 1 << 24 {
                 let fitting = plan.batch.as_secs_f64() / taken.as_secs_f64().max(1e-9) * f64::from(times);
                 return Self { side, times: (fitting as u32).clamp(1, 1 << 24), samples: Vec::new() };
