@@ -19,6 +19,7 @@ use libloading::{Library, Symbol};
 mod operations;
 #[path = "../support/page.rs"]
 mod page;
+#[allow(dead_code, reason = "parts of it are for other benchmarks")]
 #[path = "../support/timing.rs"]
 mod timing;
 

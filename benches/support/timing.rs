@@ -89,11 +89,7 @@ pub(crate) fn interleaved<const N: usize>(plan: &Plan, sides: [Side<'_>; N]) -> 
 
 /// Nanoseconds that the loop costs per operation: what is subtracted everywhere.
 pub(crate) fn loop_cost(plan: &Plan) -> Figures {
-    interleaved_raw(plan, empty_loop())
-}
-
-fn interleaved_raw(plan: &Plan, side: Side<'_>) -> Figures {
-    let mut timed = Timed::new(plan, side);
+    let mut timed = Timed::new(plan, empty_loop());
     (0..plan.rounds).for_each(|_| timed.run());
     timed.figures(0.0)
 }
