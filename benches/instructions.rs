@@ -23,7 +23,22 @@ mod page;
 
 /// Instructions allowed per operation; the peers are for comparison. Who makes an operation cheaper lowers its number;
 /// who has to raise one says why in the commit.
-const ALLOWED: &[(&str, f64)] = &[];
+///
+/// They are what was counted, and one in twenty more for what another compiler makes of it.
+const ALLOWED: [(&str, f64); 12] = [
+    ("with", 31.0),
+    ("get", 102.0),
+    ("get_or_init, present", 625.0),
+    ("set, opaque", 37.0),
+    ("set, visible", 61.0),
+    ("set, after a get", 1140.0),
+    ("update", 76.0),
+    ("enter + leave", 1258.0),
+    ("Namespace::get", 607.0),
+    ("Namespace::insert", 1467.0),
+    ("context + get_in", 457.0),
+    ("register + 4 keys + exit", 15044.0),
+];
 
 /// Operations per count. The first ones, not counted, are to meet what happens only once.
 const TIMES: u32 = 1_000;

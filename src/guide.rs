@@ -5,3 +5,16 @@ pub mod design {}
 
 #[doc = include_str!("../docs/limits.md")]
 pub mod limits {}
+
+#[doc = include_str!("../docs/performance.md")]
+///
+/// ## The plots
+///
+#[doc = include_str!("../docs/performance/by-contexts.svg")]
+///
+#[doc = include_str!("../docs/performance/by-threads.svg")]
+///
+#[doc = include_str!("../docs/performance/by-keys.svg")]
+///
+#[doc = include_str!("../docs/performance/by-names.svg")]
+pub mod performance {}

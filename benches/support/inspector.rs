@@ -2,6 +2,7 @@
 
 use std::{
     cmp::Reverse,
+    hint::black_box,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -70,7 +71,8 @@ fn inspect(shared: &Shared, key: &'static Key<u64>) {
         }
         let seen = key.iter().count();
         assert!(seen > 0, "the owner has a value");
-        assert!(!dump().to_json().is_empty());
+        // Making JSON of it would only give the owner a rest: it works on the dump alone.
+        black_box(dump());
         shared.times.fetch_add(1, Ordering::Release);
     }
 }
