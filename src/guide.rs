@@ -10,11 +10,11 @@ pub mod limits {}
 ///
 /// ## The plots
 ///
-#[doc = include_str!("../docs/performance/by-contexts.svg")]
+#[cfg_attr(doc, doc = include_str!("../docs/performance/by-contexts.svg"))]
 ///
-#[doc = include_str!("../docs/performance/by-threads.svg")]
+#[cfg_attr(doc, doc = include_str!("../docs/performance/by-threads.svg"))]
 ///
-#[doc = include_str!("../docs/performance/by-keys.svg")]
+#[cfg_attr(doc, doc = include_str!("../docs/performance/by-keys.svg"))]
 ///
-#[doc = include_str!("../docs/performance/by-names.svg")]
+#[cfg_attr(doc, doc = include_str!("../docs/performance/by-names.svg"))]
 pub mod performance {}
