@@ -5,3 +5,16 @@ pub mod design {}
 
 #[doc = include_str!("../docs/limits.md")]
 pub mod limits {}
+
+#[doc = include_str!("../docs/performance.md")]
+///
+/// ## The plots
+///
+#[cfg_attr(doc, doc = include_str!("../docs/performance/by-contexts.svg"))]
+///
+#[cfg_attr(doc, doc = include_str!("../docs/performance/by-threads.svg"))]
+///
+#[cfg_attr(doc, doc = include_str!("../docs/performance/by-keys.svg"))]
+///
+#[cfg_attr(doc, doc = include_str!("../docs/performance/by-names.svg"))]
+pub mod performance {}

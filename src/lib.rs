@@ -25,7 +25,7 @@
 //! | [`context`], [`contexts`], [`ContextRef`], [`NamespaceRef`] | other threads' contexts, to read |
 //! | [`on_thread_start`], [`on_thread_exit`], [`exit_thread_ctx`] | hooks, and an exit by hand |
 //! | [`dump`](dump()), [`DumpOptions`], [`stats`](stats()) | everything at a glance |
-//! | [`guide::design`], [`guide::limits`] | how it works, and where it ends |
+//! | [`guide::design`], [`guide::limits`], [`guide::performance`] | how it works, where it ends, what it costs |
 //!
 //! # Promises
 //!

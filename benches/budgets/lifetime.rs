@@ -1,0 +1,61 @@
+//! What a thread's context costs from its first touch to the end of its exit, beside the thread itself.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use threadctx::{Key, exit_thread_ctx};
+
+use crate::{
+    row::Row,
+    timing::{Plan, Side, interleaved, looped},
+};
+
+static KEYS: [Key<u64>; 4] = [
+    Key::new("lifetime", "first"),
+    Key::new("lifetime", "second"),
+    Key::new("lifetime", "third"),
+    Key::new("lifetime", "fourth"),
+];
+
+fn fill() {
+    KEYS.iter().for_each(|key| key.set(7));
+}
+
+fn fill_and_exit() -> bool {
+    fill();
+    exit_thread_ctx()
+}
+
+/// In a thread of its own each time, whose memory is as cold as a new thread's is. The exit is run by hand, since the
+/// end of a destructor cannot be seen; it is the same code.
+fn in_new_threads() -> Side<'static> {
+    let timed = || {
+        let start = Instant::now();
+        fill_and_exit();
+        start.elapsed()
+    };
+    Box::new(move |times| {
+        let threads = (0..times).map(|_| thread::spawn(timed).join().expect("it does not panic"));
+        threads.sum::<Duration>()
+    })
+}
+
+pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
+    let plan = &Plan { batch: plan.batch * 2, ..*plan };
+    let [within, warm, with_context, bare] = interleaved(
+        plan,
+        [
+            in_new_threads(),
+            looped(fill_and_exit),
+            looped(|| thread::spawn(fill).join()),
+            looped(|| thread::spawn(|| ()).join()),
+        ],
+    );
+    vec![
+        Row::new("register + exit with 4 keys, in a new thread / spawn + join", within, bare, 0.05),
+        Row::shown("the same again and again on one thread / spawn + join", warm, bare),
+        Row::shown("spawn + 4 keys + join / spawn + join", with_context, bare),
+    ]
+}

@@ -1,0 +1,106 @@
+//! The budgets: what the crate may cost, as ratios to what a user would write or take instead.
+//!
+//! `cargo bench --bench budgets` prints one line per row; `-- --check` fails when one is over; `-- --json FILE` writes
+//! the figures, `-- --write` the table in `docs/performance.md`; `-- --quick` only shows that everything runs.
+//!
+//! A row is added by a function in a file of its subject, and a line in `SUBJECTS`.
+
+use std::{fs, path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+
+#[path = "../support/bytes.rs"]
+mod bytes;
+mod inspected;
+#[path = "../support/inspector.rs"]
+mod inspector;
+#[path = "../support/latency.rs"]
+mod latency;
+mod lifetime;
+mod many;
+mod memory;
+mod names;
+mod owner;
+#[path = "../support/page.rs"]
+mod page;
+#[path = "../support/population.rs"]
+mod population;
+mod remote;
+mod row;
+#[path = "../support/timing.rs"]
+mod timing;
+
+use row::Row;
+use timing::{Plan, loop_cost};
+
+/// Each subject measures its rows.
+type Subject = fn(&Plan) -> Vec<Row>;
+
+/// What needs a process with few keys or contexts comes first.
+const SUBJECTS: [(&str, Subject); 7] = [
+    ("many", many::rows),
+    ("owner", owner::rows),
+    ("names", names::rows),
+    ("remote", remote::rows),
+    ("lifetime", lifetime::rows),
+    ("inspected", inspected::rows),
+    ("memory", memory::rows),
+];
+
+#[derive(Parser)]
+struct Args {
+    /// Only these subjects: many, owner, names, remote, lifetime, inspected, memory.
+    subjects: Vec<String>,
+    /// Fail when a row is over its budget.
+    #[arg(long)]
+    check: bool,
+    /// Write the figures to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Put the table into docs/performance.md.
+    #[arg(long)]
+    write: bool,
+    /// Only show that everything runs: the figures are worth nothing.
+    #[arg(long)]
+    quick: bool,
+    /// What cargo passes.
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// This is the process that counts bytes.
+    #[arg(long, hide = true)]
+    count_bytes: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let plan = Plan::new(args.quick);
+    if args.count_bytes {
+        memory::count(&plan);
+        return ExitCode::SUCCESS;
+    }
+    let rows = measure(&args, &plan);
+    if let Some(file) = &args.json {
+        let text = serde_json::to_string_pretty(&rows).expect("figures can be written");
+        fs::write(file, text + "\n").expect("the file can be written");
+    }
+    if args.write {
+        page::replace("budgets", &Row::table(&rows));
+    }
+    let over = rows.iter().filter(|row| row.is_over()).count();
+    println!("\n{over} of {} rows over budget", rows.len());
+    ExitCode::from(u8::from(args.check && over > 0))
+}
+
+fn measure(args: &Args, plan: &Plan) -> Vec<Row> {
+    println!(
+        "loop: {:.2} ns, subtracted; medians of {} rounds (quartiles)",
+        loop_cost(plan).median,
+        plan.rounds
+    );
+    println!("{}", Row::heading());
+    let is_wanted =
+        |name: &str| args.subjects.is_empty() || args.subjects.iter().any(|subject| subject == name);
+    let wanted = SUBJECTS.iter().filter(|(name, _)| is_wanted(name));
+    let rows = wanted.flat_map(|(_, measure)| measure(plan)).inspect(|row| println!("{row}"));
+    rows.collect()
+}

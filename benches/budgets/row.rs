@@ -1,0 +1,109 @@
+//! One line of the result.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{page, timing::Figures};
+
+/// Ours beside theirs, and how much ours may be.
+#[derive(Serialize)]
+pub(crate) struct Row {
+    name: String,
+    unit: &'static str,
+    ours: Figures,
+    theirs: Option<Figures>,
+    ratio: Option<f64>,
+    /// None: for information.
+    budget: Option<f64>,
+    over: bool,
+}
+
+impl Row {
+    /// Nanoseconds of both, and at most so many times theirs.
+    pub(crate) fn new(name: impl Into<String>, ours: Figures, theirs: Figures, budget: f64) -> Self {
+        Self::with(name.into(), "ns", ours, Some(theirs), Some(budget))
+    }
+
+    /// Nanoseconds of both, to look at.
+    pub(crate) fn shown(name: impl Into<String>, ours: Figures, theirs: Figures) -> Self {
+        Self::with(name.into(), "ns", ours, Some(theirs), None)
+    }
+
+    /// Bytes, and how many are allowed, if that is limited.
+    pub(crate) fn bytes(name: impl Into<String>, ours: f64, allowed: Option<f64>) -> Self {
+        let (theirs, budget) = (allowed.map(Figures::exactly), allowed.map(|_| 1.0));
+        Self::with(name.into(), "bytes", Figures::exactly(ours), theirs, budget)
+    }
+
+    fn with(
+        name: String,
+        unit: &'static str,
+        ours: Figures,
+        theirs: Option<Figures>,
+        budget: Option<f64>,
+    ) -> Self {
+        let ratio = theirs.map(|theirs| ours.median / theirs.median);
+        // A ratio that is not a number is over as well.
+        let holds = budget.zip(ratio).is_none_or(|(budget, ratio)| ratio <= budget);
+        Self { name, unit, ours, theirs, ratio, budget, over: !holds }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    pub(crate) fn heading() -> String {
+        format!(
+            "{:<62} | {:>22} | {:>22} | {:>5} | {:>6} |",
+            "name", "ours ns", "theirs ns", "ratio", "budget"
+        )
+    }
+
+    /// The rows as a table of the documentation's.
+    pub(crate) fn table(rows: &[Self]) -> String {
+        let head = ["what", "ours, ns", "theirs, ns", "ratio", "budget", ""].map(str::to_owned);
+        page::table(&head, rows.iter().map(|row| row.cells().to_vec()))
+    }
+
+    fn cells(&self) -> [String; 6] {
+        let theirs = self.theirs.map_or_else(String::new, brief);
+        let (ratio, budget) = (factor(self.ratio), factor(self.budget));
+        [self.title(), brief(self.ours), theirs, ratio, budget, self.verdict().to_owned()]
+    }
+
+    fn title(&self) -> String {
+        if self.unit == "ns" { self.name.clone() } else { format!("{} ({})", self.name, self.unit) }
+    }
+
+    fn verdict(&self) -> &'static str {
+        match (self.budget, self.over) {
+            (None, _) => "",
+            (Some(_), false) => "ok",
+            (Some(_), true) => "OVER",
+        }
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (title, verdict) = (self.title(), self.verdict());
+        let (ours, theirs) = (spread(self.ours), self.theirs.map_or_else(String::new, spread));
+        let (ratio, budget) = (factor(self.ratio), factor(self.budget));
+        write!(f, "{title:<62} | {ours:>22} | {theirs:>22} | {ratio:>5} | {budget:>6} | {verdict}")
+    }
+}
+
+/// The median and the quartiles around it.
+fn spread(figures: Figures) -> String {
+    let Figures { low, high, .. } = figures;
+    if low == high { brief(figures) } else { format!("{} ({low:.1}-{high:.1})", brief(figures)) }
+}
+
+fn brief(figures: Figures) -> String {
+    if figures.median < 100.0 { format!("{:.2}", figures.median) } else { format!("{:.0}", figures.median) }
+}
+
+fn factor(factor: Option<f64>) -> String {
+    factor.map_or_else(String::new, |factor| format!("{factor:.2}"))
+}
