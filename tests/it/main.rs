@@ -3,6 +3,7 @@
 #![cfg(not(loom))]
 
 mod accessors;
+mod crosswise;
 mod drops;
 mod dump;
 mod errors;
