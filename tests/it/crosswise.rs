@@ -296,7 +296,7 @@ struct LookAtTotal {
     total: u64,
 }
 
-/// Handles to the owners' contexts, by the life that they are of; those of the lives to come are found on the way.
+/// Handles to some of the owners' contexts, by the life that they are of: the first, and others as they are found.
 type Handles = BTreeMap<(usize, usize), ContextRef>;
 
 struct Reader<'s> {
@@ -347,7 +347,6 @@ impl<'s> Reader<'s> {
     }
 
     fn look_with_handles(&mut self) {
-        // The first lives, and the last of those that are known.
         let handles: Vec<_> = self.handles.iter().map(|(whose, handle)| (*whose, handle.clone())).collect();
         for ((owner, life), handle) in handles {
             self.look_with(owner, Some(life), &handle, self.from(owner));

@@ -6,15 +6,13 @@ use std::{
     thread::{self, ThreadId},
 };
 
-use threadctx::{
-    Key, Namespace, State, context, exit_thread_ctx, get_thread_ctx, on_thread_exit, on_thread_start,
-};
+use threadctx::{Key, State, context, exit_thread_ctx, get_thread_ctx, on_thread_exit, on_thread_start};
 
 use crate::{
     CENSUS, goes_on,
     report::{Fault, Op, check, count},
     support::random::Random,
-    values::{KEYS, NAMES, NS, Value, caught, fail, hook_may_fail, note},
+    values::{KEYS, NS, TITLES, Value, caught, fail, hook_may_fail, note},
 };
 
 /// What the crowd adds up. Between a beginning and its end a total may have it or not.
@@ -49,11 +47,13 @@ pub(crate) fn check_total() {
 }
 
 /// What a child that is forked now must have at least: others' values are not in it.
+#[cfg(unix)]
 pub(crate) fn certain_in_a_child() -> u64 {
     LEFT.load(Ordering::SeqCst)
 }
 
 /// In that child.
+#[cfg(unix)]
 pub(crate) fn assert_total_in_a_child(least: u64) {
     let total = TOTAL.total().unwrap_or(0);
     assert!(total >= least && total <= BEGUN.load(Ordering::SeqCst));
@@ -179,9 +179,9 @@ impl Member {
     }
 
     fn step_by_name(&mut self) {
-        let n = self.random.below(NAMES.len() as u64) as usize;
-        let (name, ctx) = (NAMES[n], get_thread_ctx());
-        let (namespace, key): (Namespace<'_>, _) = (ctx.namespace(NS), KEYS.len() + n);
+        let n = self.random.below((TITLES.len() - KEYS.len()) as u64) as usize;
+        let (key, ctx) = (KEYS.len() + n, get_thread_ctx());
+        let (namespace, name) = (ctx.namespace(NS), TITLES[key]);
         match self.random.below(5) {
             0 | 1 => drop(namespace.insert(name, self.value(key)).expect("it is of that type")),
             2 => drop(namespace.get_or_insert_with(name, || self.value(key)).expect("it is of that type")),

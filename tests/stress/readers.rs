@@ -13,7 +13,7 @@ use crate::{
     goes_on, owners,
     report::{Op, check, count},
     support::random::Random,
-    values::{KEYS, NAMES, NS, Value, caught},
+    values::{KEYS, NS, TITLES, Value, caught},
 };
 
 /// Looks in every way there is, and keeps some of what it finds.
@@ -66,12 +66,13 @@ impl Reader {
     fn look_at_names(&mut self, people: &People, context: &ContextRef) {
         let view = context.namespace(NS);
         count(Op::Views, 1);
-        for (n, name) in NAMES.iter().enumerate() {
+        for (key, name) in TITLES.iter().enumerate().skip(KEYS.len()) {
             let value = view.get::<Value>(name).expect("it is of that type");
-            value.into_iter().for_each(|value| self.found(people, context.ident(), KEYS.len() + n, value));
+            value.into_iter().for_each(|value| self.found(people, context.ident(), key, value));
         }
-        let known = |name: &String| NAMES.contains(&&**name) || format!("{KEYS:?}").contains(&**name);
-        check(view.names().iter().all(known), || format!("strange names: {:?}", view.names()));
+        let names = view.names();
+        let is_known = names.iter().all(|name| TITLES.contains(&name.as_str()));
+        check(is_known, || format!("strange names: {names:?}"));
     }
 
     fn iterate(&mut self) {

@@ -17,15 +17,15 @@ const ONE_RENDERER_IN: u64 = 40;
 
 pub(crate) const NS: &str = "stress";
 
-pub(crate) static KEYS: [Key<Value>; 4] = [
-    Key::new(NS, "opaque"),
-    Key::new(NS, "debug").debug(),
-    Key::new(NS, "hooked").debug().on_exit(|_| hook_may_fail()),
-    Key::new(NS, "display").display(),
-];
-/// These have no key.
-pub(crate) const NAMES: [&str; 2] = ["name", "other name"];
+/// The names of the keys, and two that have no key.
+pub(crate) const TITLES: [&str; 6] = ["opaque", "debug", "hooked", "display", "name", "other name"];
 
+pub(crate) static KEYS: [Key<Value>; 4] = [
+    Key::new(NS, TITLES[0]),
+    Key::new(NS, TITLES[1]).debug(),
+    Key::new(NS, TITLES[2]).debug().on_exit(|_| hook_may_fail()),
+    Key::new(NS, TITLES[3]).display(),
+];
 static ALIVE: AtomicI64 = AtomicI64::new(0);
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
