@@ -519,7 +519,12 @@ impl<T: Send + Sync + 'static> Key<T> {
         let identity = identity::find(self.title())?;
         let mut values = total::collect(self, identity).into_iter();
         let first = T::clone(&*values.next()?);
-        Some(values.fold(first, |sum, value| merge(&sum, &value)))
+        Some(values.fold(first, |sum, value| {
+            let merged = merge(&sum, &value);
+            // Here, not as the closure returns: a panic on the way of a return leaks what is returned.
+            drop((sum, value));
+            merged
+        }))
     }
 }
 
@@ -640,6 +645,8 @@ impl<T: Send + Sync + 'static> Key<T> {
     fn keep_first(&'static self, made: Arc<T>) -> Arc<T> {
         let is_alive = current::touch();
         if let Some(value) = self.get_present() {
+            // Here, not as the function returns: a panic on the way of a return leaks what is returned.
+            drop(made);
             return value;
         }
         if is_alive {

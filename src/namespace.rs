@@ -234,6 +234,8 @@ impl<'n> Namespace<'n> {
         let made = make();
         current::touch();
         if let Some(value) = present()? {
+            // Here, not as the function returns: a panic on the way of a return leaks what is returned.
+            drop(made);
             return Ok(value);
         }
         let made = Arc::new(made);

@@ -3,6 +3,7 @@
 #![cfg(not(loom))]
 
 mod accessors;
+mod crosswise;
 mod drops;
 mod dump;
 mod errors;
@@ -24,6 +25,7 @@ mod writes;
 
 #[path = "../support"]
 mod support {
+    pub(crate) mod calls;
     #[cfg(unix)]
     #[expect(unsafe_code, reason = "calls into the C library")]
     pub(crate) mod foreign;

@@ -13,11 +13,11 @@ use std::{
 
 use serde::{Serialize, Serializer};
 use threadctx::{
-    DumpOptions, Key, context, contexts, dump, exit_thread_ctx, get_thread_ctx, on_thread_exit,
+    DumpOptions, Key, State, context, contexts, dump, exit_thread_ctx, get_thread_ctx, on_thread_exit,
     on_thread_start, stats, try_get_thread_ctx,
 };
 
-use crate::support::{last::after_the_exit, watchdog::within_a_minute, worker::Worker};
+use crate::support::{calls, last::after_the_exit, watchdog::within_a_minute, worker::Worker};
 
 /// The code of the user's that is about to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ thread_local! {
     /// What to call, once, at which site. Without a destructor: exit hooks and drops come here too.
     static ARMED: Cell<Option<Armed>> = const { Cell::new(None) };
     static OUTCOME: Cell<Outcome> = const { Cell::new(Outcome::NotRun) };
+    /// Where the call is being made.
+    static SITE: Cell<Option<Site>> = const { Cell::new(None) };
 }
 
 /// A value whose every trait calls back.
@@ -58,6 +60,7 @@ struct Probe;
 fn at(site: Site) {
     if ARMED.get().is_some_and(|(armed, _)| armed == site) {
         let Some((_, call)) = ARMED.take() else { return };
+        SITE.set(Some(site));
         let outcome = match panic::catch_unwind(AssertUnwindSafe(call)) {
             Ok(()) => Outcome::Returned,
             Err(_) => Outcome::Panicked,
@@ -219,6 +222,21 @@ const CALLS: &[Call] = &[
     ("stats", || _ = stats()),
     ("dump", || drop((dump().to_string(), dump().to_json()))),
     ("DumpOptions", || drop(DumpOptions::new().namespace(NS).take())),
+    ("Dump", || {
+        let dump = dump();
+        drop((dump.is_complete(), format!("{dump:?}"), serde_json::to_value(&dump).unwrap()));
+    }),
+    ("ContextRef of another", || {
+        for other in contexts() {
+            drop((KEY.get_in(&other), other.namespace(NS).get::<Probe>("name"), other.dump()));
+            drop((other.thread_name().map(str::to_owned), format!("{:?}", other.namespace(NS))));
+        }
+    }),
+    ("guards that drop out of order", || {
+        let (one, two) = (KEY.enter(Probe), KEY.enter(Probe));
+        drop(one);
+        drop(two);
+    }),
     ("on_thread_start", || drop(on_thread_start(|_| ()))),
     ("on_thread_exit", || drop(on_thread_exit(|_| ()))),
     ("another thread", || thread::spawn(|| KEY.set(Probe)).join().unwrap()),
@@ -341,6 +359,49 @@ const PLACES: &[Place] = &[
             exit_thread_ctx();
         }
     }),
+    ("Drop of what get_or_insert_with made in vain", Site::Drop, || {
+        let namespace = get_thread_ctx().namespace(NS);
+        namespace.remove("name");
+        drop(namespace.get_or_insert_with("name", || {
+            drop(namespace.insert("name", Probe));
+            Probe
+        }));
+    }),
+    ("Drop at the end of guards out of order", Site::Drop, || {
+        let (one, two) = (KEY.enter(Probe), KEY.enter(Probe));
+        drop(one);
+        drop(two);
+    }),
+    ("Drop at the end of a scope that an exit went past", Site::Drop, || {
+        KEY.scope(Probe, || {
+            let armed = ARMED.take();
+            exit_thread_ctx();
+            ARMED.set(armed);
+        });
+    }),
+    ("Drop at the end of a scope that a panic ends", Site::Drop, || {
+        let scope = || KEY.scope(Probe, || panic::resume_unwind(Box::new(())));
+        assert!(panic::catch_unwind(AssertUnwindSafe(scope)).map(drop).is_err());
+    }),
+    ("Drop of a hook's panic", Site::Drop, || {
+        get_thread_ctx().on_exit(|_| panic::resume_unwind(Box::new(Probe)));
+        exit_thread_ctx();
+    }),
+    ("Drop of a renderer's panic", Site::Drop, || {
+        struct Panics;
+        impl fmt::Debug for Panics {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                panic::resume_unwind(Box::new(Probe))
+            }
+        }
+        get_thread_ctx().namespace("reentrancy, panics").insert("panics", Panics).unwrap();
+        drop(DumpOptions::new().namespace("reentrancy, panics").take());
+    }),
+    ("a hook in the first touch that a write is", Site::StartHook, || {
+        exit_thread_ctx();
+        let _hook = on_thread_start(|_| at(Site::StartHook));
+        KEY.set(Probe);
+    }),
     ("the end of the thread", Site::Closure, || {
         struct AtTheEnd;
         impl Drop for AtTheEnd {
@@ -370,19 +431,23 @@ fn run((_, site, lead): Place, (_, call): Call) -> Outcome {
     OUTCOME.get()
 }
 
+/// Makes an attempt on a thread of its own; again, if the place was not reached: a hook that is removed drops elsewhere if
+/// a thread of another test is running the hooks just then.
+fn until_reached(attempt: impl Fn() -> Outcome + Copy + Send + 'static) -> Outcome {
+    let outcomes = (0..20).map(|_| within_a_minute(attempt));
+    outcomes.into_iter().find(|outcome| *outcome != Outcome::NotRun).unwrap_or(Outcome::NotRun)
+}
+
 #[test]
 fn every_call_works_from_every_place_where_the_users_code_runs() {
     // A second context with all the keys: totals and iterations have something to go on with.
     let other = Worker::start();
     other.run(|| [&KEY, &SHOWN, &JSON, &TOTAL].iter().for_each(|key| key.set(Probe)));
-    let (tell, told) = mpsc::channel();
     let mut missed = Vec::new();
     for place in PLACES {
         for call in CALLS {
-            let tell = tell.clone();
-            within_a_minute(move || tell.send(run(*place, *call)).unwrap());
             let pair = format!("{} from {}", call.0, place.0);
-            match told.recv().unwrap() {
+            match until_reached(move || run(*place, *call)) {
                 Outcome::Returned => (),
                 Outcome::NotRun => missed.push(format!("{pair}: the place was not reached")),
                 Outcome::Panicked => missed.push(format!("{pair}: panicked")),
@@ -390,6 +455,34 @@ fn every_call_works_from_every_place_where_the_users_code_runs() {
         }
     }
     assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn every_call_gives_the_same_answer_from_every_place_as_anywhere_else() {
+    // The catalogue of calls that the tests of exits and forks make too, with what each must answer at which moment.
+    thread_local! {
+        static NEXT: Cell<&'static [calls::Call]> = const { Cell::new(&[]) };
+    }
+    calls::have_another_once();
+    for place in PLACES {
+        for call in calls::CALLS {
+            let outcome = until_reached(move || {
+                calls::remember_me();
+                NEXT.set(std::slice::from_ref(call));
+                run(*place, ("a call of the catalogue", || calls::make(NEXT.get(), moment())))
+            });
+            assert!(outcome == Outcome::Returned, "{} from {}", call.name(), place.0);
+        }
+    }
+}
+
+/// At which moment of its thread's life the code of the user's runs that is running.
+fn moment() -> calls::Moment {
+    match get_thread_ctx().handle().state() {
+        State::Running if SITE.get() == Some(Site::StartHook) => calls::Moment::Starting,
+        State::Running => calls::Moment::Live,
+        _ => calls::Moment::Exiting,
+    }
 }
 
 #[test]

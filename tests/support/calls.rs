@@ -83,6 +83,13 @@ pub(crate) fn have_another() {
     OTHER.set(ready.recv().expect("it comes up")).expect("one is enough");
 }
 
+/// The same, where several tests may ask for it.
+#[allow(dead_code, reason = "not every test file has several")]
+pub(crate) fn have_another_once() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(have_another);
+}
+
 /// A value that counts its drops.
 struct Counted(Arc<AtomicUsize>);
 
@@ -118,6 +125,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    #[allow(dead_code, reason = "not every test file names them")]
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     fn make(&self, at: Moment) {
         let done = std::panic::catch_unwind(|| (self.make)(at));
         done.unwrap_or_else(|why| {

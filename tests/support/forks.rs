@@ -5,7 +5,7 @@ use std::mem;
 use crate::solo::{FAILED, end, verdict};
 
 /// Seconds that a child may take. One that hangs is ended by its alarm, which its parent sees.
-const LIMIT: u32 = 5;
+const LIMIT: u32 = 20;
 
 /// Which of the two processes this is.
 pub(crate) enum Side {
