@@ -5,3 +5,6 @@ pub mod design {}
 
 #[doc = include_str!("../docs/limits.md")]
 pub mod limits {}
+
+#[doc = include_str!("../docs/propagation.md")]
+pub mod propagation {}

@@ -29,12 +29,11 @@ pub enum Ident {
 /// The identity of a task, counted from 1 within the process.
 ///
 /// ```
-/// use threadctx::{Ident, context};
+/// use threadctx::{FutureExt, Ident, context};
 ///
-/// fn is_task(ident: Ident) -> bool {
-///     matches!(ident, Ident::Task(_))
-/// }
-/// assert!(!is_task(threadctx::get_thread_ctx().ident()));
+/// let task = async { 1 + 1 }.in_context().handle();
+/// assert!(matches!(task.ident(), Ident::Task(_)));
+/// assert!(context(task.ident()).is_none(), "it is over: nobody kept the future");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(u64);
@@ -48,6 +47,15 @@ impl TaskId {
     pub(crate) fn next() -> Self {
         // Relaxed: the number alone matters, and the addition makes it unique.
         Self(TASKS.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The task that was given this number; 0 is nobody's.
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        Some(Self(number)).filter(|task| *task != Self::NOBODY)
     }
 }
 
