@@ -151,6 +151,11 @@ impl<'a> Owner<'a> {
     }
 
     /// For a context that has exited: what is borrowed of it was retired when its slot was emptied.
+    /// Whether there never was a value, and no hook is waiting: an exit has nothing to do.
+    fn has_nothing(self) -> bool {
+        self.own().hooks.borrow().is_empty() && self.context.raw_slots().next().is_none()
+    }
+
     fn has_open_borrows(self) -> bool {
         !self.retired().is_empty() && self.context.raw_slots().any(|slot| slot.is_borrowed(self))
     }
@@ -208,14 +213,14 @@ fn register() -> bool {
 }
 
 /// Registers a thread that this crate spawned, unless it has been touched.
-pub(crate) fn begin_thread(parent: Ident, inherited: &Snapshot) {
+pub(crate) fn begin_thread(parent: Ident, inherited: Snapshot) {
     if CURRENT.get().is_null() {
         register_from(Some((parent, inherited)));
     }
 }
 
 /// The first touch. Does not panic: what is the matter, if anything, is that the thread is gone.
-fn register_from(origin: Option<(Ident, &Snapshot)>) -> bool {
+fn register_from(origin: Option<(Ident, Snapshot)>) -> bool {
     // Until it is done: what an allocator or a panic hook might call meanwhile finds a thread that is gone.
     let was_gone = CURRENT.replace(GONE) == GONE;
     let exit_will_run = !was_gone && AT_THREAD_EXIT.try_with(|_| ()).is_ok();
@@ -279,6 +284,11 @@ fn end_current(context: &Context, for_all: fn()) {
     exit::run(for_all);
     CURRENT.set(GONE);
     exit::take_leftovers(Owner::of(context)).drop_contained();
+    over(context);
+}
+
+/// The end of an exit: the context leaves the registry.
+fn over(context: &Context) {
     context.set_state(State::Exited);
     registry::remove(context);
 }
@@ -319,24 +329,26 @@ pub(crate) fn end_of_borrow(context: NonNull<Context>, slot: NonNull<RawSlot>) -
 
 /// A task's context, and the exclusive right to make it current. Dropping it is the task's exit, wherever that happens.
 pub(crate) struct Task {
+    id: TaskId,
     context: Arc<Context>,
     is_over: bool,
 }
 
 impl Task {
     /// The context of a new task, with the values of `inherited`.
-    pub(crate) fn begin(inherited: &Snapshot) -> Self {
-        let context = Arc::new(Context::of_task(TaskId::next(), ident()));
+    pub(crate) fn begin(inherited: Snapshot) -> Self {
+        let id = TaskId::next();
+        let context = Arc::new(Context::of_task(id, ident()));
         // Nobody else has it yet, so it is as good as current here.
         inherited.move_in(Owner::of(&context));
         registry::add(Arc::clone(&context));
-        Self { context, is_over: false }
+        Self { id, context, is_over: false }
     }
 
     /// Runs `code` with the task's context current; afterwards, also after a panic, the one before it is again.
     #[inline]
     pub(crate) fn run<R>(&mut self, code: impl FnOnce() -> R) -> R {
-        let _switched = Switched::to(&self.context);
+        let _switched = Switched::to(self);
         code()
     }
 
@@ -345,7 +357,11 @@ impl Task {
         if mem::replace(&mut self.is_over, true) {
             return;
         }
-        let switched = Switched::to(&self.context);
+        if Owner::of(&self.context).has_nothing() {
+            over(&self.context);
+            return;
+        }
+        let switched = Switched::to(self);
         end_current(&self.context, || ());
         drop(switched);
         park(&self.context);
@@ -371,12 +387,13 @@ struct Switched<'a> {
 
 impl<'a> Switched<'a> {
     #[inline]
-    fn to(context: &'a Arc<Context>) -> Self {
+    fn to(task: &'a Task) -> Self {
         let carrier = CARRIER.get();
-        context.set_carrier(if carrier == Carrier::UNKNOWN { ask_carrier() } else { carrier });
-        let switched = Self { context, before: CURRENT.replace(Arc::as_ptr(context)) };
-        if let (Some(before), Ident::Task(task)) = (switched.before(), context.ident()) {
-            before.set_carries(Some(task));
+        task.context.set_carrier(if carrier == Carrier::UNKNOWN { ask_carrier() } else { carrier });
+        let before = CURRENT.replace(Arc::as_ptr(&task.context));
+        let switched = Self { context: &task.context, before };
+        if let Some(before) = switched.before() {
+            before.set_carries(Some(task.id));
         }
         switched
     }

@@ -68,7 +68,7 @@ pub trait FutureExt: Future {
     where
         Self: Sized,
     {
-        InContext { future: Some(self), task: Task::begin(&snapshot) }
+        InContext { future: Some(self), task: Task::begin(snapshot) }
     }
 }
 

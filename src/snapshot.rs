@@ -40,14 +40,26 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct Snapshot {
     /// `None` if there are none. In the order of [`identity::inheriting`].
-    values: Option<Arc<[Carried]>>,
+    values: Option<Arc<Vec<Carried>>>,
 }
 
-/// One value on its way.
+/// One value on its way, or, in a guard, absence.
 struct Carried {
     identity: &'static Identity,
-    /// There until it drops.
     value: Option<Shared>,
+}
+
+/// How many values there is room for at first.
+const USUAL: usize = 8;
+
+/// Puts `value` in the slot of a context that is new.
+fn settle(owner: Owner<'_>, identity: &Identity, value: Option<Shared>, now: u64) {
+    let slot = owner.key_or_grow(identity);
+    // It was empty: nothing comes out.
+    drop(slot.exchange(value));
+    if identity.is_stamped() {
+        slot.note_arrival(now);
+    }
 }
 
 impl Drop for Carried {
@@ -73,15 +85,8 @@ impl Snapshot {
     /// ```
     pub fn capture() -> Self {
         drop(current::owner(|owner| owner.adopt_names()));
-        let carried = current::owner(|owner| {
-            let shared = |identity: &'static Identity| {
-                let value = owner.key(identity).filter(|slot| slot.raw().is_filled())?.share();
-                Some(Carried { identity, value })
-            };
-            identity::inheriting().filter(|identity| identity.travels()).filter_map(shared).collect()
-        });
-        let carried: Vec<_> = carried.unwrap_or_default();
-        Self { values: (!carried.is_empty()).then(|| carried.into()) }
+        let carried = current::owner(carried_by).unwrap_or_default();
+        Self { values: (!carried.is_empty()).then(|| Arc::new(carried)) }
     }
 
     /// Whether there is no value in it. Entering it still hides those of the context where it is entered.
@@ -152,18 +157,20 @@ impl Snapshot {
     }
 
     fn carried(&self) -> &[Carried] {
-        self.values.as_deref().unwrap_or_default()
+        self.values.as_deref().map_or(&[], Vec::as_slice)
     }
 
     /// Gives a context that is new, and has no values yet, those of the snapshot for good.
-    pub(crate) fn move_in(&self, owner: Owner<'_>) {
+    pub(crate) fn move_in(self, owner: Owner<'_>) {
+        let Some(values) = self.values else { return };
         let now = clock::now();
-        for Carried { identity, value } in self.carried() {
-            let slot = owner.key_or_grow(identity);
-            drop(slot.exchange(value.clone()));
-            if identity.is_stamped() {
-                slot.note_arrival(now);
-            }
+        match Arc::try_unwrap(values) {
+            Ok(mut alone) => alone
+                .iter_mut()
+                .for_each(|Carried { identity, value }| settle(owner, identity, value.take(), now)),
+            Err(shared) => shared
+                .iter()
+                .for_each(|Carried { identity, value }| settle(owner, identity, value.clone(), now)),
         }
     }
 
@@ -178,12 +185,26 @@ impl Snapshot {
             entered.known += 1;
             let new = next_of(&mut carried, identity).and_then(|carried| carried.value.as_ref());
             if identity.travels() {
-                outgoing.append(entered.exchange(owner, identity, new, now));
+                entered.exchange(owner, (identity, new), now, &mut outgoing);
             }
         }
         entered.limit = owner.next_fill();
         (entered, outgoing)
     }
+}
+
+/// What a snapshot of the current context has in it.
+fn carried_by(owner: Owner<'_>) -> Vec<Carried> {
+    let mut carried = Vec::new();
+    for identity in identity::inheriting().filter(|identity| identity.travels()) {
+        if let Some(slot) = owner.key(identity).filter(|slot| slot.raw().is_filled()) {
+            if carried.is_empty() {
+                carried.reserve(USUAL);
+            }
+            carried.push(Carried { identity, value: slot.share() });
+        }
+    }
+    carried
 }
 
 /// The next in `carried`, if it is `identity`'s.
@@ -235,11 +256,9 @@ struct Entered {
     before: Vec<Kept>,
 }
 
-/// What one key had before.
+/// What one key had before; once it is restored, what it had until then.
 struct Kept {
-    identity: &'static Identity,
-    /// Nothing for absence.
-    value: Option<Shared>,
+    carried: Carried,
     past: Past,
 }
 
@@ -250,40 +269,42 @@ impl SnapshotScope {
 }
 
 impl Entered {
-    /// Puts `new` in place of what `identity` has, and keeps that.
+    /// Puts a value, or absence, in place of what a key has, and keeps that.
     fn exchange(
         &mut self,
         owner: Owner<'_>,
-        identity: &'static Identity,
-        new: Option<&Shared>,
+        (identity, new): (&'static Identity, Option<&Shared>),
         now: u64,
-    ) -> Outgoing {
+        outgoing: &mut Outgoing,
+    ) {
         let found = match new {
             Some(_) => Some(owner.key_or_grow(identity)),
             None => owner.key(identity).filter(|slot| slot.raw().is_filled()),
         };
-        let Some(slot) = found else { return Outgoing::default() };
+        let Some(slot) = found else { return };
         let past = slot.past();
-        if let Some(new) = new.filter(|new| slot.holds(new)) {
-            // The very value is here already, and did not come by this snapshot.
-            self.before.push(Kept { identity, value: Some(new.clone()), past });
-            return Outgoing::default();
-        }
-        let displaced = slot.exchange(new.cloned());
-        if new.is_some() && identity.is_stamped() {
-            slot.note_arrival(now);
-        }
-        self.before.push(Kept { identity, value: displaced.shared, past });
-        displaced.outgoing
+        // If the very value is here already, it did not come by this snapshot.
+        let is_here = new.is_some_and(|new| slot.holds(new));
+        let value = if is_here {
+            new.cloned()
+        } else {
+            let displaced = slot.exchange(new.cloned());
+            outgoing.append(displaced.outgoing);
+            if new.is_some() && identity.is_stamped() {
+                slot.note_arrival(now);
+            }
+            displaced.shared
+        };
+        self.before.push(Kept { carried: Carried { identity, value }, past });
     }
 
-    /// Puts everything back.
+    /// Puts everything back. What was in place is in `before` then, and in what this gives.
     fn restore(&mut self, owner: Owner<'_>) -> Outgoing {
         let mut outgoing = Outgoing::default();
         let now = clock::now();
-        let mut before = std::mem::take(&mut self.before).into_iter().peekable();
+        let mut before = self.before.iter_mut().peekable();
         for (index, identity) in identity::inheriting().enumerate() {
-            if let Some(kept) = before.next_if(|kept| std::ptr::eq(kept.identity, identity)) {
+            if let Some(kept) = before.next_if(|kept| std::ptr::eq(kept.carried.identity, identity)) {
                 outgoing.append(kept.restore(owner, now));
             } else if let Some(slot) = owner.key(identity).filter(|slot| slot.raw().is_filled()) {
                 // A key that came since had its value, if it is an old one, by name, and that did not travel.
@@ -298,23 +319,25 @@ impl Entered {
 }
 
 impl Kept {
-    fn restore(self, owner: Owner<'_>, now: u64) -> Outgoing {
-        let Self { identity, value, past } = self;
+    fn restore(&mut self, owner: Owner<'_>, now: u64) -> Outgoing {
+        let Carried { identity, value } = &mut self.carried;
         let slot = owner.key_or_grow(identity);
-        if value.as_ref().is_some_and(|value| slot.holds(value)) {
-            // Nothing was written that is not gone again. Our count is not the last one: the slot has its own.
-            slot.bring_back(past);
-            return Outgoing::default();
-        }
-        let is_there = value.is_some();
-        let displaced = slot.exchange(value);
-        if is_there {
-            slot.bring_back(past);
-            if identity.is_stamped() {
+        let is_here = value.as_ref().is_some_and(|value| slot.holds(value));
+        let is_there_then = value.is_some();
+        let outgoing = if is_here {
+            Outgoing::default()
+        } else {
+            let displaced = slot.exchange(value.take());
+            *value = displaced.shared;
+            displaced.outgoing
+        };
+        if is_there_then {
+            slot.bring_back(self.past);
+            if !is_here && identity.is_stamped() {
                 slot.note_time(now);
             }
         }
-        displaced.into()
+        outgoing
     }
 }
 
@@ -326,10 +349,10 @@ impl Drop for SnapshotScope {
         let restored = current::owner(|owner| {
             (owner.context().serial() == entered.serial).then(|| entered.restore(owner))
         });
-        if restored.flatten().is_none() {
+        if restored.as_ref().is_none_or(Option::is_none) {
             stats::count(|counters| &counters.scopes_misplaced);
-            entered.before.into_iter().for_each(|kept| panics::contain_drop(kept.value));
         }
+        drop((entered, restored));
     }
 }
 

@@ -53,9 +53,7 @@ where
 {
     let (parent, inherited) = (current::ident(), Snapshot::capture());
     builder.spawn(move || {
-        current::begin_thread(parent, &inherited);
-        // The thread has counts of its own: what it replaces is not kept for its lifetime.
-        drop(inherited);
+        current::begin_thread(parent, inherited);
         f()
     })
 }

@@ -90,7 +90,9 @@ impl RetireList {
 
 impl Drop for RetireList {
     fn drop(&mut self) {
-        drop(self.0.take().into_iter().map(|(_, value)| value).collect::<Outgoing>());
+        if !self.is_empty() {
+            drop(self.0.take().into_iter().map(|(_, value)| value).collect::<Outgoing>());
+        }
     }
 }
 
