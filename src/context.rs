@@ -5,8 +5,8 @@ use std::{cell::Cell, fmt, marker::PhantomData, sync::Arc, thread::Thread};
 use once_cell::race::OnceBox;
 
 use crate::{
-    AccessError, Dump, DumpOptions, Ident, Namespace, NamespaceRef, clock,
-    current::{self, Owner, OwnerCell},
+    AccessError, Dump, DumpOptions, Ident, Namespace, NamespaceRef, TaskId, clock,
+    current::{self, Carrier, Owner, OwnerCell},
     identity::{self, Identity},
     late,
     names::Names,
@@ -50,8 +50,10 @@ pub(crate) struct Context {
     /// [`clock::now`] at the registration.
     registered: u64,
     state: AtomicU8,
-    /// Whether it is current on some thread.
-    claimed: AtomicU8,
+    /// For a task's: the thread on which it is current.
+    carrier: AtomicU64,
+    /// The number of the task whose context is current in place of this one; 0 if none is.
+    carries: AtomicU64,
     /// The process it lives in, counted by forks.
     process: AtomicU32,
     pub(crate) keys: KeySlots,
@@ -88,14 +90,13 @@ impl Own {
 }
 
 impl Context {
-    pub(crate) fn of_thread(ident: Ident, thread: Option<Thread>) -> Self {
-        Self { os_tid: AtomicU64::new(os::thread_number()), ..Self::new(ident, thread, State::Running) }
+    pub(crate) fn of_thread(ident: Ident, thread: Option<Thread>, parent: Option<Ident>) -> Self {
+        let os_tid = AtomicU64::new(os::thread_number());
+        Self { os_tid, parent, ..Self::new(ident, thread, State::Running) }
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "no public call makes a task's context yet"))]
-    pub(crate) fn of_task(parent: Ident) -> Self {
-        let ident = crate::TaskId::next().into();
-        Self { parent: Some(parent), ..Self::new(ident, None, State::Running) }
+    pub(crate) fn of_task(id: TaskId, parent: Ident) -> Self {
+        Self { parent: Some(parent), ..Self::new(id.into(), None, State::Running) }
     }
 
     /// Stands for the context of somebody who has none any more.
@@ -112,7 +113,8 @@ impl Context {
             os_tid: AtomicU64::new(0),
             registered: clock::now(),
             state: AtomicU8::new(state as u8),
-            claimed: AtomicU8::new(0),
+            carrier: AtomicU64::new(0),
+            carries: AtomicU64::new(0),
             process: AtomicU32::new(registry::process()),
             keys: KeySlots::new(),
             names: OnceBox::new(),
@@ -160,15 +162,25 @@ impl Context {
         self.process.load(Ordering::Relaxed) == registry::process()
     }
 
-    /// Takes the context for this thread; false while it is another's.
-    pub(crate) fn claim(&self) -> bool {
-        // Acquire: pairs with the release in `unclaim`, which orders what the former owner wrote.
-        self.claimed.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    /// The thread on which the task's context is current.
+    pub(crate) fn carrier(&self) -> Option<Ident> {
+        // Relaxed, here and below: for people, who look at a moment that has passed.
+        Carrier::from_bits(self.carrier.load(Ordering::Relaxed)).ident()
     }
 
-    pub(crate) fn unclaim(&self) {
-        // Release: pairs with the acquire in `claim`.
-        self.claimed.store(0, Ordering::Release);
+    #[inline]
+    pub(crate) fn set_carrier(&self, carrier: Carrier) {
+        self.carrier.store(carrier.bits(), Ordering::Relaxed);
+    }
+
+    /// The task whose context is current in place of this one.
+    pub(crate) fn carries(&self) -> Option<TaskId> {
+        TaskId::from_number(self.carries.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn set_carries(&self, task: Option<TaskId>) {
+        self.carries.store(task.map_or(0, TaskId::number), Ordering::Relaxed);
     }
 
     /// The dynamic names, if there ever were any.
@@ -189,10 +201,12 @@ impl Context {
         self.keys.all().chain(self.names().into_iter().flat_map(Names::raw_slots))
     }
 
-    /// In a forked child, for the context of the thread that forked.
+    /// In a forked child, for a context of the thread that forked.
     pub(crate) fn after_fork(&self, owner: Owner<'_>) {
         // Relaxed, both: there is one thread.
-        self.os_tid.store(os::thread_number(), Ordering::Relaxed);
+        if self.os_tid().is_some() {
+            self.os_tid.store(os::thread_number(), Ordering::Relaxed);
+        }
         self.process.store(registry::process(), Ordering::Relaxed);
         self.raw_slots().for_each(|slot| slot.after_fork(owner));
     }
@@ -473,14 +487,60 @@ impl ContextRef {
         self.0.state()
     }
 
-    /// Who made it, where that is known: the thread that spawned it through this crate.
+    /// Who made it, where that is known: the thread or task that spawned it through this crate, alive or not.
     ///
     /// ```
+    /// let me = threadctx::get_thread_ctx().ident();
+    /// let ours = threadctx::spawn(|| threadctx::get_thread_ctx().handle()).join().unwrap();
+    /// assert_eq!(ours.parent(), Some(me));
+    ///
     /// let plain = std::thread::spawn(|| threadctx::get_thread_ctx().handle()).join().unwrap();
     /// assert_eq!(plain.parent(), None);
     /// ```
     pub fn parent(&self) -> Option<Ident> {
         self.0.parent
+    }
+
+    /// For a task's: the thread that polls or drops it at this moment.
+    ///
+    /// ```
+    /// use threadctx::{FutureExt, get_thread_ctx};
+    ///
+    /// let me = get_thread_ctx().ident();
+    /// let task = async { get_thread_ctx().handle().carrier() }.in_context();
+    /// let context = task.handle();
+    /// assert_eq!(context.carrier(), None, "nobody polls it");
+    /// # let mut task = std::pin::pin!(task);
+    /// # let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    /// # let std::task::Poll::Ready(carrier) = task.as_mut().poll(&mut cx) else { unreachable!() };
+    /// # /*
+    /// let carrier = task.await;
+    /// # */
+    /// assert_eq!(carrier, Some(me));
+    /// ```
+    pub fn carrier(&self) -> Option<Ident> {
+        self.0.carrier()
+    }
+
+    /// The task that is polled or dropped, at this moment, in place of what this context belongs to: for a thread the
+    /// task that it carries, for a task the one that is nested in it.
+    ///
+    /// ```
+    /// use threadctx::{FutureExt, get_thread_ctx};
+    ///
+    /// let thread = get_thread_ctx().handle();
+    /// let task = async { thread.carries() == Some(get_thread_ctx().ident()) }.in_context();
+    /// # let mut task = std::pin::pin!(task);
+    /// # let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    /// # let std::task::Poll::Ready(is_carried) = task.as_mut().poll(&mut cx) else { unreachable!() };
+    /// # /*
+    /// let is_carried = task.await;
+    /// # */
+    /// assert!(is_carried);
+    /// assert_eq!(thread.carries(), None);
+    /// ```
+    pub fn carries(&self) -> Option<Ident> {
+        self.0.carries().map(Ident::from)
     }
 
     /// A view of the namespace that goes by `name`.

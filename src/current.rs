@@ -12,12 +12,14 @@ use std::{
     cell::{Cell, RefCell},
     ffi::c_void,
     marker::PhantomData,
+    mem,
     ptr::{self, NonNull},
     sync::Arc,
+    thread::ThreadId,
 };
 
 use crate::{
-    Ident, TaskId,
+    Ident, Snapshot, TaskId,
     context::{Context, Own, State},
     exit, hooks,
     identity::Identity,
@@ -34,13 +36,15 @@ use crate::sync::LocalCell;
 const GONE: *const Context = ptr::dangling();
 
 thread_cells! {
-    /// INVARIANT: null, `GONE`, or a context that is claimed by this thread and kept alive until this is changed: by
-    /// `HOME`'s count or by a `Switched`.
+    /// INVARIANT: null, `GONE`, or a context that is in no other thread's `CURRENT` and kept alive until this is changed:
+    /// by `HOME`'s count, or by the `Task` that is running.
     static CURRENT: Cell<*const Context> = Cell::new(ptr::null());
     /// The thread's own context, or null. INVARIANT: if not null, one strong count is this cell's.
     static HOME: Cell<*const Context> = Cell::new(ptr::null());
     /// Who this thread is, once somebody needed to know: it is asked for when std cannot tell any more.
     static IDENT: Cell<Option<Ident>> = Cell::new(None);
+    /// The same, as the contexts of tasks note it.
+    static CARRIER: Cell<Carrier> = Cell::new(Carrier::UNKNOWN);
     static AT_THREAD_EXIT: AtThreadExit = AtThreadExit;
 }
 
@@ -62,9 +66,10 @@ extern "C" fn at_thread_end(_: *mut c_void) {
 /// What only the thread may touch that its context is current on: see [`Owner`].
 pub(crate) struct OwnerCell<T>(T);
 
-// SAFETY: `Owner::own` and `Owner::index` are the only ways in, and an `Owner` exists only on the thread that the context is current on; one
-// context is current on one thread at a time (`Context::claim`). When it is next current elsewhere, the claim orders the
-// two. `T: Send` since it is used there, and dropped by whoever lets go of the context last.
+// SAFETY: `Owner::own` and `Owner::index` are the only ways in, and an `Owner` exists only on the thread that the context
+// is current on; one context is current on one thread at a time. A task's is next current elsewhere when its `Task`,
+// which is exclusive, has got there, and whatever brought it orders the two. `T: Send` since it is used there, and dropped
+// by whoever lets go of the context last.
 unsafe impl<T: Send> Sync for OwnerCell<T> {}
 
 impl<T> OwnerCell<T> {
@@ -154,6 +159,11 @@ impl<'a> Owner<'a> {
         &self.context.names_or_new().index.0
     }
 
+    /// Whether there never was a value, and no hook is waiting: an exit has nothing to do.
+    fn has_nothing(self) -> bool {
+        !self.own().has_hooks() && self.context.raw_slots().next().is_none()
+    }
+
     /// For a context that has exited: what is borrowed of it was retired when its slot was emptied.
     fn has_open_borrows(self) -> bool {
         !self.retired().is_empty() && self.context.raw_slots().any(|slot| slot.is_borrowed(self))
@@ -196,12 +206,30 @@ pub(crate) fn ident() -> Ident {
 }
 
 fn thread_ident() -> Ident {
-    IDENT.get().or_else(|| this_thread().map(|(ident, _)| ident)).unwrap_or(TaskId::NOBODY.into())
+    IDENT.get().or_else(ask_ident).unwrap_or(TaskId::NOBODY.into())
+}
+
+#[cold]
+fn ask_ident() -> Option<Ident> {
+    let ident = this_thread().map(|(ident, _)| ident);
+    IDENT.set(ident);
+    ident
+}
+
+#[cold]
+fn register() -> bool {
+    register_from(None)
+}
+
+/// Registers a thread that this crate spawned, unless it has been touched.
+pub(crate) fn begin_thread(parent: Ident, inherited: Snapshot) {
+    if CURRENT.get().is_null() {
+        register_from(Some((parent, inherited)));
+    }
 }
 
 /// The first touch. Does not panic: what is the matter, if anything, is that the thread is gone.
-#[cold]
-fn register() -> bool {
+fn register_from(origin: Option<(Ident, Snapshot)>) -> bool {
     // Until it is done: what an allocator or a panic hook might call meanwhile finds a thread that is gone.
     let was_gone = CURRENT.replace(GONE) == GONE;
     let exit_will_run = !was_gone && AT_THREAD_EXIT.try_with(|_| ()).is_ok();
@@ -211,8 +239,11 @@ fn register() -> bool {
     let thread = if exit_will_run { this_thread() } else { None };
     let Some((ident, thread)) = thread else { return false };
     IDENT.set(Some(ident));
-    let context = Arc::new(Context::of_thread(ident, thread));
-    let _claimed = context.claim();
+    let (parent, inherited) = origin.unzip();
+    let context = Arc::new(Context::of_thread(ident, thread, parent));
+    if let Some(inherited) = inherited {
+        inherited.move_in(Owner::of(&context));
+    }
     registry::add(Arc::clone(&context));
     let home = Arc::into_raw(context);
     HOME.set(home);
@@ -250,22 +281,32 @@ fn leave(after: *const Context) {
     }
     // A task's context that is current now is being left by `process::exit` in a poll.
     CURRENT.set(home);
-    exit::run();
-    CURRENT.set(GONE);
-    exit::take_leftovers(Owner::of(context)).drop_contained();
-    context.set_state(State::Exited);
-    registry::remove(context);
+    end_current(context, hooks::run_exit);
     HOME.set(ptr::null());
     CURRENT.set(after);
     // SAFETY: `HOME`'s count, which is not in `HOME` any more.
-    park_or_drop(unsafe { Arc::from_raw(home) });
+    park(&unsafe { Arc::from_raw(home) });
 }
 
-/// Lets go of a context that has exited, at once or, where a borrow further up the stack goes on, at that borrow's end.
-fn park_or_drop(context: Arc<Context>) {
-    let owner = Owner::of(&context);
+/// The exit of `context`, which is current, and after which nothing is.
+fn end_current(context: &Context, for_all: fn()) {
+    exit::run(for_all);
+    CURRENT.set(GONE);
+    exit::take_leftovers(Owner::of(context)).drop_contained();
+    over(context);
+}
+
+/// The end of an exit: the context leaves the registry.
+fn over(context: &Context) {
+    context.set_state(State::Exited);
+    registry::remove(context);
+}
+
+/// Keeps a context that has exited, where a borrow further up the stack goes on, until that borrow's end.
+fn park(context: &Arc<Context>) {
+    let owner = Owner::of(context);
     if owner.has_open_borrows() {
-        owner.own().parked.set(Some(Arc::clone(&context)));
+        owner.own().parked.set(Some(Arc::clone(context)));
     }
 }
 
@@ -295,47 +336,148 @@ pub(crate) fn end_of_borrow(context: NonNull<Context>, slot: NonNull<RawSlot>) -
     EndOfBorrow { _values: values, _context: context }
 }
 
-/// Makes a task's context the current one for as long as the guard lives; `None` while it is current somewhere else.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "scopes' tests switch; no public call makes a task's context yet")
-)]
-pub(crate) fn switch_to(context: &Arc<Context>) -> Option<Switched> {
-    context.claim().then(|| {
-        let before = CURRENT.replace(Arc::as_ptr(context));
-        Switched { before, context: Arc::clone(context), not_send: PhantomData }
-    })
-}
-
-/// See [`switch_to`].
-#[must_use = "the context is current for as long as this lives"]
-pub(crate) struct Switched {
-    before: *const Context,
+/// A task's context, and the exclusive right to make it current. Dropping it is the task's exit, wherever that happens.
+pub(crate) struct Task {
+    id: TaskId,
     context: Arc<Context>,
-    not_send: PhantomData<*const ()>,
+    is_over: bool,
 }
 
-impl Drop for Switched {
-    fn drop(&mut self) {
-        // The thread's own context cannot have exited meanwhile: `exit_now` refuses while another one is current.
-        CURRENT.set(self.before);
-        self.context.unclaim();
+impl Task {
+    /// The context of a new task, with the values of `inherited`.
+    pub(crate) fn begin(inherited: Snapshot) -> Self {
+        let id = TaskId::next();
+        let context = Arc::new(Context::of_task(id, ident()));
+        // Nobody else has it yet, so it is as good as current here.
+        inherited.move_in(Owner::of(&context));
+        registry::add(Arc::clone(&context));
+        Self { id, context, is_over: false }
+    }
+
+    /// Runs `code` with the task's context current; afterwards, also after a panic, the one before it is again.
+    #[inline]
+    pub(crate) fn run<R>(&mut self, code: impl FnOnce() -> R) -> R {
+        let _switched = Switched::to(self);
+        code()
+    }
+
+    /// The task's exit, here and now.
+    pub(crate) fn end(&mut self) {
+        if mem::replace(&mut self.is_over, true) {
+            return;
+        }
+        if Owner::of(&self.context).has_nothing() {
+            over(&self.context);
+            return;
+        }
+        let switched = Switched::to(self);
+        end_current(&self.context, || ());
+        drop(switched);
+        park(&self.context);
+    }
+
+    pub(crate) fn handle(&self) -> Arc<Context> {
+        Arc::clone(&self.context)
     }
 }
 
-/// In a forked child, on its only thread: a registry with this thread's own context, if it has one.
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Another context is current for as long as this lives. It lives in a frame of `Task` only, which holds the task
+/// exclusively meanwhile.
+struct Switched<'a> {
+    context: &'a Context,
+    before: *const Context,
+}
+
+impl<'a> Switched<'a> {
+    #[inline]
+    fn to(task: &'a Task) -> Self {
+        let carrier = CARRIER.get();
+        task.context.set_carrier(if carrier == Carrier::UNKNOWN { ask_carrier() } else { carrier });
+        let before = CURRENT.replace(Arc::as_ptr(&task.context));
+        let switched = Self { context: &task.context, before };
+        if let Some(before) = switched.before() {
+            before.set_carries(Some(task.id));
+        }
+        switched
+    }
+
+    #[inline]
+    fn before(&self) -> Option<&Context> {
+        // SAFETY: it was in `CURRENT`, so by the INVARIANT a context that was alive then. It still is: a thread's own does
+        // not exit while another one is current, and a task's is in a frame of its `Task` further up the stack.
+        (self.before.addr() > GONE.addr()).then(|| unsafe { &*self.before })
+    }
+}
+
+impl Drop for Switched<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(before) = self.before() {
+            before.set_carries(None);
+        }
+        CURRENT.set(self.before);
+        self.context.set_carrier(Carrier::UNKNOWN);
+    }
+}
+
+#[cold]
+fn ask_carrier() -> Carrier {
+    let carrier = Carrier::of(thread_ident());
+    CARRIER.set(carrier);
+    carrier
+}
+
+/// A thread's id in a word, to be stored atomically.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Carrier(u64);
+
+impl Carrier {
+    const UNKNOWN: Self = Self(0);
+
+    fn of(ident: Ident) -> Self {
+        match ident {
+            // SAFETY: both are 8 bytes, or this does not compile, and an id is a number of 64 bits: no byte is padding.
+            Ident::Thread(id) => Self(unsafe { mem::transmute::<ThreadId, u64>(id) }),
+            Ident::Task(_) => Self::UNKNOWN,
+        }
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// `bits` must come from [`bits`](Self::bits).
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) fn ident(self) -> Option<Ident> {
+        // SAFETY: if not 0, the bits of a `ThreadId`: see `of`.
+        (self != Self::UNKNOWN).then(|| unsafe { mem::transmute::<u64, ThreadId>(self.0) }.into())
+    }
+}
+
+/// In a forked child, on its only thread: a registry with this thread's own context, if it has one. A task in whose poll
+/// the fork happened goes on too, though the registry has not got it.
 pub(crate) fn after_fork() {
     let home = HOME.get();
     // SAFETY: if not null, by `HOME`'s INVARIANT a context that one count of ours keeps alive.
-    let Some(context) = (unsafe { home.as_ref() }) else {
-        registry::restart(None);
-        return;
-    };
-    // SAFETY: the pointer came from `Arc::into_raw`, and our count keeps it alive.
-    unsafe { Arc::increment_strong_count(home) };
-    // SAFETY: the count just taken.
-    registry::restart(Some(unsafe { Arc::from_raw(home) }));
-    context.after_fork(Owner::of(context));
+    let own = unsafe { home.as_ref() };
+    let count = own.map(|_| {
+        // SAFETY: the pointer came from `Arc::into_raw`, and our count keeps it alive.
+        unsafe { Arc::increment_strong_count(home) };
+        // SAFETY: the count just taken.
+        unsafe { Arc::from_raw(home) }
+    });
+    registry::restart(count);
+    own.into_iter().for_each(|own| own.after_fork(Owner::of(own)));
+    owner(|owner| owner.context().after_fork(owner));
 }
 
 /// Another count of the current context.

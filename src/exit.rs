@@ -8,7 +8,6 @@ use crate::{
     ThreadCtx,
     context::{ExitHook, State},
     current::{self, Owner},
-    hooks,
     identity::{Declared, Identity},
     panics::{self, What},
     slot::{Outgoing, RawSlot, Shared},
@@ -30,8 +29,9 @@ enum Ending {
     Name(usize),
 }
 
-/// Runs the current context's exit until nothing is left or the rounds are over.
-pub(crate) fn run() {
+/// Runs the current context's exit until nothing is left or the rounds are over. `for_all` runs the hooks that are not the
+/// context's own, after those in the first round.
+pub(crate) fn run(for_all: fn()) {
     current::owner(|owner| owner.context().set_state(State::Exiting));
     for round in 0..ROUNDS {
         // A value that was put in by name, before its key was first used somewhere, is the key's now.
@@ -40,7 +40,7 @@ pub(crate) fn run() {
         let limit = current::owner(|owner| owner.next_fill()).unwrap_or_default();
         run_hooks(current::owner(take_hooks).unwrap_or_default());
         if round == 0 {
-            hooks::run_exit();
+            for_all();
         }
         let endings = current::owner(|owner| endings_before(owner, limit)).unwrap_or_default();
         endings.into_iter().for_each(end);

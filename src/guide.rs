@@ -18,3 +18,6 @@ pub mod limits {}
 ///
 #[cfg_attr(doc, doc = include_str!("../docs/performance/by-names.svg"))]
 pub mod performance {}
+
+#[doc = include_str!("../docs/propagation.md")]
+pub mod propagation {}

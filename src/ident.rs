@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    hash::Hasher,
     sync::atomic::{AtomicU64, Ordering},
     thread::ThreadId,
 };
@@ -29,12 +30,11 @@ pub enum Ident {
 /// The identity of a task, counted from 1 within the process.
 ///
 /// ```
-/// use threadctx::{Ident, context};
+/// use threadctx::{FutureExt, Ident, context};
 ///
-/// fn is_task(ident: Ident) -> bool {
-///     matches!(ident, Ident::Task(_))
-/// }
-/// assert!(!is_task(threadctx::get_thread_ctx().ident()));
+/// let task = async { 1 + 1 }.in_context().handle();
+/// assert!(matches!(task.ident(), Ident::Task(_)));
+/// assert!(context(task.ident()).is_none(), "it is over: nobody kept the future");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(u64);
@@ -48,6 +48,38 @@ impl TaskId {
     pub(crate) fn next() -> Self {
         // Relaxed: the number alone matters, and the addition makes it unique.
         Self(TASKS.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The task that was given this number; 0 is nobody's.
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        Some(Self(number)).filter(|task| *task != Self::NOBODY)
+    }
+}
+
+/// For maps by ident: ids count up, so a multiplication spreads them, over the low bits as well as the high ones.
+#[derive(Default)]
+pub(crate) struct IdentHasher(u64);
+
+impl Hasher for IdentHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // The golden ratio's bits.
+        self.0 = (self.0.rotate_left(32) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_isize(&mut self, number: isize) {
+        self.write_u64(number as u64);
     }
 }
 
@@ -87,5 +119,23 @@ impl fmt::Display for TaskId {
 impl fmt::Debug for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::{collections::HashSet, hash::BuildHasher, hash::BuildHasherDefault};
+
+    use super::*;
+
+    #[test]
+    fn idents_that_follow_one_another_spread_over_shards_and_buckets() {
+        let hasher = BuildHasherDefault::<IdentHasher>::default();
+        let hash = |number| hasher.hash_one(Ident::Task(TaskId(number)));
+        let low: HashSet<_> = (0..1024).map(|number| hash(number) % 1024).collect();
+        let high: HashSet<_> = (0..1024).map(|number| hash(number) << 7 >> 54).collect();
+        assert!(low.len() > 900, "{}", low.len());
+        assert!(high.len() > 600, "{}", high.len());
+        assert_ne!(hash(1), hasher.hash_one(std::thread::current().id()));
     }
 }

@@ -31,11 +31,14 @@ globals! {
     static INDEXES: AtomicUsize = AtomicUsize::new(0);
     /// Identities that can be found.
     static FOUND: AtomicUsize = AtomicUsize::new(0);
+    /// Those of keys that inherit.
+    static INHERITING: Chain<&'static Identity> = Chain::new();
 }
 
 /// What a `Key` says of itself, its type forgotten.
 pub(crate) trait Declared: Sync {
     fn shown(&self) -> Shown;
+    fn inherits(&self) -> bool;
     fn has_exit_hook(&self) -> bool;
     /// Runs the key's exit hook, which is the user's code, with a value of the key's type.
     fn run_exit_hook(&self, value: &dyn Any);
@@ -55,6 +58,8 @@ pub(crate) struct Identity {
     counted: AtomicBool,
     /// Whether a dump shows its values, and so their age.
     stamped: AtomicBool,
+    /// Whether some static of it keeps a total: what is counted stays, whatever another static says.
+    stays: AtomicBool,
     /// The statics of this identity, as far as each says something that those before it do not.
     declared: Chain<&'static dyn Declared>,
 }
@@ -73,6 +78,10 @@ struct SaysSecret;
 impl Declared for SaysSecret {
     fn shown(&self) -> Shown {
         Shown::Secret
+    }
+
+    fn inherits(&self) -> bool {
+        false
     }
 
     fn has_exit_hook(&self) -> bool {
@@ -129,6 +138,13 @@ impl Identity {
         self.stamped.load(Ordering::Relaxed)
     }
 
+    /// Whether its values go along in a snapshot, if it is among the [`inheriting`].
+    #[inline]
+    pub(crate) fn travels(&self) -> bool {
+        // Relaxed: as in `is_stamped`.
+        !self.stays.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn exit_hook(&self) -> Option<&'static dyn Declared> {
         self.declared.iter().copied().find(|key| key.has_exit_hook())
     }
@@ -138,7 +154,7 @@ impl Identity {
     }
 
     /// From now on nothing of this identity is rendered.
-    pub(crate) fn make_secret(&self) {
+    pub(crate) fn make_secret(&'static self) {
         self.declare(&SaysSecret);
     }
 
@@ -153,9 +169,15 @@ impl Identity {
     }
 
     /// Notes what `key` says, unless it adds nothing: a key made again and again must not make this grow.
-    fn declare(&self, key: &'static dyn Declared) {
+    fn declare(&'static self, key: &'static dyn Declared) {
         if !key.shown().is_opaque() {
             self.stamped.store(true, Ordering::Relaxed);
+        }
+        if key.keeps_total() {
+            self.stays.store(true, Ordering::Relaxed);
+        }
+        if key.inherits() {
+            INHERITING.find_or_add(|have| std::ptr::eq(*have, self), self);
         }
         let covers = |have: &&'static dyn Declared| {
             let shows =
@@ -194,6 +216,7 @@ fn add(declaration: &Declaration) -> &'static Identity {
         origin,
         counted: AtomicBool::new(false),
         stamped: AtomicBool::new(false),
+        stays: AtomicBool::new(false),
         declared: Chain::new(),
     });
     let identity: &'static Identity = Box::leak(identity);
@@ -211,6 +234,11 @@ pub(crate) fn find(title: TitleRef<'_>) -> Option<&'static Identity> {
 pub(crate) fn at(index: usize) -> &'static Identity {
     let identity = BY_INDEX.get(At::index(index)).and_then(OnceRef::get);
     identity.expect("an identity can be found by its index before anything is stored for it")
+}
+
+/// The identities of keys that inherit, in an order that is the same for everybody.
+pub(crate) fn inheriting() -> impl Iterator<Item = &'static Identity> {
+    INHERITING.iter().copied()
 }
 
 /// Goes up each time that an identity has come.

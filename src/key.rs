@@ -11,7 +11,7 @@ use once_cell::race::OnceRef;
 use serde::Serialize;
 
 use crate::{
-    ContextRef, Ident, Refused, Scope, TypeMismatch, current,
+    ContextRef, Ident, Refused, Scope, TypeMismatch, clock, current,
     dump::Shown,
     identity::{self, Declaration, Declared, Identity},
     late, registry,
@@ -145,7 +145,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     }
 
     /// Marks the key as one that travels: where context is carried to another thread or task on purpose, its value goes
-    /// along (the same `Arc`).
+    /// along (the same `Arc`). See [`guide::propagation`](crate::guide::propagation).
     ///
     /// # Panics
     ///
@@ -435,15 +435,16 @@ impl<T: Send + Sync + 'static> Key<T> {
     pub fn enter(&'static self, value: T) -> Scope<T> {
         let entered = self.write(value, |slot, value| {
             (
+                slot.raw().is_inherited(),
                 slot.exchange(Some(Shared::new(Arc::new(value)))),
                 current::owner(|owner| owner.context().serial()),
             )
         });
         match entered {
-            Ok((displaced, serial)) => Scope::new(self, serial, former(displaced)),
+            Ok((inherited, displaced, serial)) => Scope::new(self, serial, former(displaced), inherited),
             Err(value) => {
                 self.refuse(value);
-                Scope::new(self, None, None)
+                Scope::new(self, None, None, false)
             }
         }
     }
@@ -533,9 +534,14 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// Notes the time of a write, if a dump shows it: also where another static of this identity is the visible one.
     #[inline]
     fn stamp(&self, slot: &RawSlot) {
-        if self.identity.get().is_some_and(Identity::is_stamped) {
+        if self.is_stamped() {
             slot.stamp();
         }
+    }
+
+    #[inline]
+    fn is_stamped(&self) -> bool {
+        self.identity.get().is_some_and(Identity::is_stamped)
     }
 
     /// The fast write.
@@ -588,13 +594,18 @@ impl<T: Send + Sync + 'static> Key<T> {
         &'static self,
         serial: u64,
         before: Option<Arc<T>>,
+        was_inherited: bool,
     ) -> Result<Displaced<()>, Option<Arc<T>>> {
         let place = self.place.get();
         let mut before = Some(before);
         let displaced = current::owner(|owner| {
             let slot = owner.slot(place).filter(|_| owner.context().serial() == serial)?;
             let displaced = slot.exchange(before.take()?.map(Shared::new));
-            self.stamp(slot.raw());
+            if was_inherited && self.is_stamped() {
+                slot.note_arrival(clock::now());
+            } else {
+                self.stamp(slot.raw());
+            }
             Some(displaced)
         });
         displaced.flatten().ok_or_else(|| before.take().flatten())
@@ -758,6 +769,10 @@ fn former<T: Send + Sync + 'static>(displaced: Displaced<()>) -> Option<Arc<T>> 
 impl<T: Send + Sync + 'static> Declared for Key<T> {
     fn shown(&self) -> Shown {
         self.shown
+    }
+
+    fn inherits(&self) -> bool {
+        self.inherit
     }
 
     fn has_exit_hook(&self) -> bool {

@@ -22,9 +22,11 @@
 //! | [`Key`], [`accessors!`] | typed values by static name, and functions that a module exports for them |
 //! | [`get_thread_ctx`], [`ThreadCtx`], [`Namespace`] | the current context and its dynamic names |
 //! | [`Scope`] | a value for a while |
+//! | [`Snapshot`], [`spawn`], [`FutureExt`] | values that travel: to threads, pools and tasks |
 //! | [`context`], [`contexts`], [`ContextRef`], [`NamespaceRef`] | other threads' contexts, to read |
 //! | [`on_thread_start`], [`on_thread_exit`], [`exit_thread_ctx`] | hooks, and an exit by hand |
 //! | [`dump`](dump()), [`DumpOptions`], [`stats`](stats()) | everything at a glance |
+//! | [`guide::propagation`] | what travels when, hop by hop |
 //! | [`guide::design`], [`guide::limits`], [`guide::performance`] | how it works, where it ends, what it costs |
 //!
 //! # Promises
@@ -39,16 +41,16 @@
 //! 6. After the exit every call is harmless, from any destructor, and says so in its way.
 //! 7. Threads that C code or another runtime made are threads like any other.
 //! 8. A forked child has one context, its own.
-//! 9. Scopes put back exactly what was there.
-//! 10. Nothing is inherited by accident: plain spawns carry nothing.
+//! 9. Scopes and snapshots put back exactly what was there.
+//! 10. Nothing is inherited by accident: a key says whether it travels, a spawn whether it carries.
 //! 11. A dump is bounded in time and bytes, blocks nobody, says what it left out, and never renders a secret.
 //! 12. There is no limit on threads, keys or names, and memory goes down again after a burst.
 //!
 //! # What touches, and what does not
 //!
 //! The first [`get_thread_ctx`], write, [`get_or_init`](Key::get_or_init), read of a key that has an
-//! [`init`](Key::init), or [`on_exit`](ThreadCtx::on_exit) on a thread registers its context. Everything else registers
-//! nothing: on a thread without a context it finds nothing.
+//! [`init`](Key::init), [`on_exit`](ThreadCtx::on_exit), or entered [`Snapshot`] on a thread registers its context. Everything
+//! else registers nothing: on a thread without a context it finds nothing. A task has its context from the start.
 //!
 //! After the exit, reads find nothing; [`set`](Key::set) drops the value and counts it; [`try_set`](Key::try_set) and
 //! [`insert`](Namespace::insert) hand it back; initialisers give what they made, unstored; scopes run their closure.
@@ -70,6 +72,7 @@ mod dump;
 mod error;
 mod exit;
 mod fork;
+mod future;
 pub mod guide;
 mod hooks;
 mod ident;
@@ -84,6 +87,8 @@ mod registry;
 mod scope;
 #[expect(unsafe_code, reason = "the protocol between a slot's owner and its readers")]
 mod slot;
+mod snapshot;
+mod spawn;
 mod stats;
 mod sync;
 mod title;
@@ -92,12 +97,15 @@ mod total;
 pub use context::{ContextRef, State, ThreadCtx, exit_thread_ctx, get_thread_ctx, try_get_thread_ctx};
 pub use dump::{Dump, DumpOptions, dump};
 pub use error::{AccessError, Refused, TypeMismatch};
+pub use future::{FutureExt, InContext};
 pub use hooks::{HookGuard, on_thread_exit, on_thread_start};
 pub use ident::{Ident, TaskId};
 pub use key::Key;
 pub use namespace::{Namespace, NamespaceRef};
 pub use registry::{context, contexts};
 pub use scope::Scope;
+pub use snapshot::{Snapshot, SnapshotScope};
+pub use spawn::{spawn, spawn_with};
 pub use stats::{Stats, stats};
 
 /// What the models' values are shared by.

@@ -175,7 +175,7 @@ impl<'a> Owner<'a> {
         stored(slot, Named { about, value })
     }
 
-    fn put_in_key(self, identity: &Identity, value: Shared, shown: Shown) -> DisplacedByName {
+    fn put_in_key(self, identity: &'static Identity, value: Shared, shown: Shown) -> DisplacedByName {
         if shown.is_secret() {
             identity.make_secret();
         }
@@ -241,7 +241,7 @@ impl<'a> Owner<'a> {
     }
 
     /// Gives one name over to its key, if the types agree.
-    fn adopt_name(self, title: &Title, identity: &Identity) -> Option<Outgoing> {
+    fn adopt_name(self, title: &Title, identity: &'static Identity) -> Option<Outgoing> {
         let slot = self.named(title.borrowed())?;
         let (value, shown) = slot.peek(|named| (named.value.clone(), named.about.shown))?;
         if !value.of().same(identity.value_type()) {

@@ -37,12 +37,19 @@ pub struct Scope<T: Send + Sync + 'static> {
     /// The context in which it was made, if there was one.
     serial: Option<u64>,
     before: Option<Arc<T>>,
+    /// Whether that had come by a snapshot.
+    was_inherited: bool,
     not_send: PhantomData<*const ()>,
 }
 
 impl<T: Send + Sync + 'static> Scope<T> {
-    pub(crate) fn new(key: &'static Key<T>, serial: Option<u64>, before: Option<Arc<T>>) -> Self {
-        Self { key, serial, before, not_send: PhantomData }
+    pub(crate) fn new(
+        key: &'static Key<T>,
+        serial: Option<u64>,
+        before: Option<Arc<T>>,
+        was_inherited: bool,
+    ) -> Self {
+        Self { key, serial, before, was_inherited, not_send: PhantomData }
     }
 }
 
@@ -50,7 +57,7 @@ impl<T: Send + Sync + 'static> Drop for Scope<T> {
     /// A panic in the drop of what was in place is contained and counted: it may be on the way of another panic.
     fn drop(&mut self) {
         let Some(serial) = self.serial else { return };
-        match self.key.restore(serial, self.before.take()) {
+        match self.key.restore(serial, self.before.take(), self.was_inherited) {
             Ok(displaced) => panics::contain_drop(displaced),
             Err(before) => {
                 stats::count(|counters| &counters.scopes_misplaced);
@@ -63,49 +70,5 @@ impl<T: Send + Sync + 'static> Drop for Scope<T> {
 impl<T: Send + Sync + 'static> fmt::Debug for Scope<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Scope").field(self.key).finish()
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use std::sync::Arc;
-
-    use crate::{Key, context::Context, current, get_thread_ctx, stats};
-
-    fn task() -> Arc<Context> {
-        Arc::new(Context::of_task(get_thread_ctx().ident()))
-    }
-
-    #[test]
-    fn a_scope_dropped_where_its_context_is_not_current_touches_nothing_and_counts() {
-        static KEY: Key<u8> = Key::new("scope-test", "misplaced");
-        KEY.set(1);
-        let scope = KEY.enter(2);
-        let task = task();
-        let switched = current::switch_to(&task).expect("nobody has it");
-        KEY.set(7);
-        let misplaced = stats().scopes_misplaced;
-        drop(scope);
-        assert!(stats().scopes_misplaced > misplaced);
-        assert_eq!(KEY.cloned(), Some(7));
-        KEY.take();
-        drop(switched);
-        assert_eq!(KEY.cloned(), Some(2), "nobody restored it, and nobody else wrote it");
-    }
-
-    #[test]
-    fn a_context_that_is_switched_to_has_its_own_values_and_leaves_the_others_alone() {
-        static KEY: Key<u8> = Key::new("scope-test", "switch");
-        let task = task();
-        KEY.set(1);
-        let switched = current::switch_to(&task).expect("nobody has it");
-        assert_eq!(KEY.cloned(), None);
-        assert_eq!(get_thread_ctx().ident(), task.ident());
-        assert!(!crate::exit_thread_ctx(), "the thread's own context is not current");
-        KEY.scope(5, || assert_eq!(KEY.cloned(), Some(5)));
-        assert_eq!(KEY.cloned(), None);
-        assert!(current::switch_to(&task).is_none(), "one context is current once");
-        drop(switched);
-        assert_eq!(KEY.cloned(), Some(1));
     }
 }

@@ -39,7 +39,7 @@ mod place;
 mod shared;
 mod table;
 
-pub(crate) use owned::{Borrowed, Displaced, Outgoing, OwnedRaw, OwnedSlot, RetireList};
+pub(crate) use owned::{Borrowed, Displaced, Outgoing, OwnedRaw, OwnedSlot, Past, RetireList};
 pub(crate) use place::{KeySlots, Place, PlaceCell};
 pub(crate) use shared::{Shared, ValueType};
 pub(crate) use table::{At, Table};
@@ -60,6 +60,9 @@ const FRESH: u32 = 1 << 29;
 /// In `RawSlot::owner`: how many borrows of the owner's are open.
 const BORROWS: u32 = FRESH - 1;
 
+/// Added to `RawSlot::writes` of a value that came by a snapshot, so that exactly this is one that nobody has written since.
+const ARRIVED: u32 = 1 << 31;
+
 /// How often a reader spins before it begins to give its time slice away.
 const SPINS: u32 = 32;
 
@@ -77,7 +80,7 @@ pub(crate) struct RawSlot {
     filled: Cell<u64>,
     /// When it was last written, for keys that a dump shows; 0 otherwise.
     written: AtomicU64,
-    /// How often since it was filled, for keys that a dump shows.
+    /// How often since it was filled, for keys that a dump shows, and `ARRIVED`.
     writes: AtomicU32,
     /// For names: part of the name's hash, so that readers skip what cannot be theirs.
     mark: AtomicU32,
@@ -151,7 +154,13 @@ impl RawSlot {
     /// When it was last written (see [`clock`]) and how often since it was filled; zeros where nobody counts.
     pub(crate) fn history(&self) -> (u64, u32) {
         // Relaxed: two figures for people; they need not agree to the instruction.
-        (self.written.load(Ordering::Relaxed), self.writes.load(Ordering::Relaxed))
+        (self.written.load(Ordering::Relaxed), self.writes.load(Ordering::Relaxed) & !ARRIVED)
+    }
+
+    /// Whether the value came by a snapshot and nobody has written it since, where somebody counts.
+    pub(crate) fn is_inherited(&self) -> bool {
+        // Relaxed: as in `history`.
+        self.writes.load(Ordering::Relaxed) == ARRIVED
     }
 
     /// The mark that [`OwnedSlot::mark`] left.

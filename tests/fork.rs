@@ -31,6 +31,9 @@ mod at_drop;
 #[path = "support/calls.rs"]
 #[allow(dead_code, reason = "this file needs a part of it")]
 mod calls;
+#[path = "support/executor.rs"]
+#[allow(dead_code, reason = "this file needs a part of it")]
+mod executor;
 #[path = "support/forks.rs"]
 #[expect(unsafe_code, reason = "calls into the C library")]
 mod forks;
@@ -1022,6 +1025,99 @@ mod while_others {
             drop(readers);
             KEY.set(Counted);
             assert_eq!(DROPS.load(Ordering::SeqCst), 4_001);
+        });
+    }
+}
+
+/// A fork inside a poll: the child has the thread's own context, and goes on in the task's.
+mod in_a_poll {
+    use threadctx::FutureExt;
+
+    use super::*;
+    use crate::executor::{block_on, pause};
+
+    static TASKS: Key<String> = Key::new("fork", "the task's").debug();
+
+    /// What the code in the task must find on either side.
+    fn goes_on(task: &ContextRef) {
+        assert_eq!((get_thread_ctx().ident(), task.state()), (task.ident(), State::Running));
+        assert_eq!(TASKS.cloned().as_deref(), Some("before"));
+        TASKS.set("after".to_owned());
+        assert_eq!(TASKS.get_in(task).as_deref().map(String::as_str), Some("after"));
+        assert_eq!(MINE.get(), None);
+        assert!(!exit_thread_ctx());
+        assert_eq!(task.carrier(), Some(me()));
+    }
+
+    #[test]
+    fn the_child_lists_the_threads_own_context_and_the_task_goes_on() {
+        alone(|| {
+            let _others = Bystanders::start(4);
+            MINE.set("mine".to_owned());
+            static ENDED: AtomicUsize = AtomicUsize::new(0);
+            let task = async {
+                TASKS.set("before".to_owned());
+                get_thread_ctx().on_exit(|_| _ = ENDED.fetch_add(1, Ordering::SeqCst));
+                pause().await;
+                let (side, task) = (fork(), get_thread_ctx().handle());
+                goes_on(&task);
+                if let Side::Child(_) = &side {
+                    lists_only(Some(State::Running));
+                    assert!(context(task.ident()).is_none());
+                    threads_work();
+                }
+                pause().await;
+                (side, task)
+            };
+            let (side, task) = block_on(task.in_context());
+            assert_eq!((ENDED.load(Ordering::SeqCst), task.state()), (1, State::Exited));
+            side.finish(|| {
+                assert_eq!((MINE.cloned().as_deref(), TASKS.get()), (Some("mine"), None));
+                is_sound(State::Running);
+                let other = async { get_thread_ctx().handle().state() };
+                assert_eq!(block_on(other.in_context()), State::Running);
+                assert_eq!(stats().live, 1);
+            });
+        });
+    }
+
+    #[test]
+    fn of_a_thread_without_a_context_leaves_the_child_with_none() {
+        alone(|| {
+            let task = async {
+                TASKS.set("before".to_owned());
+                let (side, task) = (fork(), get_thread_ctx().handle());
+                goes_on(&task);
+                if let Side::Child(_) = &side {
+                    lists_only(None);
+                }
+                side
+            };
+            block_on(task.in_context()).finish(|| {
+                lists_only(None);
+                MINE.set("mine".to_owned());
+                is_sound(State::Running);
+            });
+        });
+    }
+
+    #[test]
+    fn a_task_that_waits_at_the_fork_can_go_on_in_the_child_or_be_dropped() {
+        alone(|| {
+            let waiting = || {
+                Box::pin(
+                    async { (TASKS.set("before".to_owned()), pause().await, TASKS.cloned()).2 }.in_context(),
+                )
+            };
+            let (mut one, mut two) = (waiting(), waiting());
+            assert!(executor::poll_once(one.as_mut()).is_pending());
+            assert!(executor::poll_once(two.as_mut()).is_pending());
+            in_child(|| {
+                lists_only(None);
+                assert_eq!(block_on(one).as_deref(), Some("before"));
+                drop(two);
+                lists_only(None);
+            });
         });
     }
 }

@@ -19,7 +19,7 @@ use std::{
 };
 
 use threadctx::{
-    ContextRef, HookGuard, Key, Scope, State, contexts, dump, exit_thread_ctx, get_thread_ctx,
+    ContextRef, FutureExt, HookGuard, Key, Scope, State, contexts, dump, exit_thread_ctx, get_thread_ctx,
     on_thread_exit, on_thread_start, stats, try_get_thread_ctx,
 };
 
@@ -32,6 +32,9 @@ use solo::{alone, ends, say, saying, verdict};
 mod at_drop;
 #[path = "support/calls.rs"]
 mod calls;
+#[path = "support/executor.rs"]
+#[allow(dead_code, reason = "this file needs a part of it")]
+mod executor;
 #[path = "support/orderly.rs"]
 mod orderly;
 #[cfg(unix)]
@@ -751,6 +754,59 @@ mod process_exit {
     fn inside_a_scope() {
         ends(7).saying(&[AT_EXIT]).alone(|| {
             on_a_thread(|| KEY.scope(1, leave));
+        });
+    }
+
+    /// The task goes the way of everything else on the stack: the thread's context exits, the task's does not.
+    #[test]
+    fn inside_a_poll() {
+        ends(7).saying(&[AT_EXIT]).alone(|| {
+            on_a_thread(|| {
+                executor::block_on(
+                    async {
+                        KEY.set(1);
+                        get_thread_ctx().on_exit(|_| unreachable!());
+                        executor::pause().await;
+                        executor::block_on(async { leave::<()>() }.in_context());
+                    }
+                    .in_context(),
+                );
+            });
+        });
+    }
+
+    #[test]
+    fn inside_a_poll_on_a_thread_that_was_not_touched() {
+        ends(7).alone(|| {
+            let body = || executor::block_on(async { (KEY.set(1), leave::<()>()).1 }.in_context());
+            let _ = thread::spawn(body).join();
+        });
+    }
+
+    struct Leaver;
+
+    impl Drop for Leaver {
+        fn drop(&mut self) {
+            leave()
+        }
+    }
+
+    #[test]
+    fn inside_the_drop_of_a_tasks_future() {
+        ends(7).saying(&[AT_EXIT]).alone(|| {
+            on_a_thread(|| {
+                let leaver = Leaver;
+                drop(async move { drop(leaver) }.in_context());
+            });
+        });
+    }
+
+    #[test]
+    fn inside_a_tasks_exit_hook() {
+        ends(7).saying(&[AT_EXIT]).alone(|| {
+            on_a_thread(|| {
+                executor::block_on(async { get_thread_ctx().on_exit(|_| drop(Leaver)) }.in_context());
+            });
         });
     }
 

@@ -43,6 +43,7 @@ struct Found {
     value: Option<Result<Held, Busy>>,
     written: u64,
     writes: u32,
+    inherited: bool,
 }
 
 /// A count of a value, which may be the last one by the time it goes: a panic in the value's drop is contained.
@@ -116,6 +117,8 @@ impl<'o> Capture<'o> {
             os_tid: context.os_tid(),
             state: state(context.state()),
             parent: context.parent().map(|parent| parent.to_string()),
+            carrier: context.carrier().map(|thread| thread.to_string()),
+            carries: context.carries().map(|task| task.to_string()),
             registered_us_ago: micros(clock::since(inner.registered())),
             last_write_us_ago: last_write.map(|written| micros(clock::since(written))),
             values,
@@ -124,7 +127,7 @@ impl<'o> Capture<'o> {
 
     /// One value, rendered as its key says, unless a limit leaves it out, which is counted.
     fn value(&mut self, found: Found) -> Option<ValuePicture> {
-        let Found { namespace, name, value_type, shown, value, written, writes } = found;
+        let Found { namespace, name, value_type, shown, value, written, writes, inherited } = found;
         let frame = VALUE_FRAME + cost(&namespace) + cost(&name) + cost(value_type.name());
         if !self.is_in_time() || !self.fits(frame) {
             self.counts.values_left_out += 1;
@@ -146,6 +149,7 @@ impl<'o> Capture<'o> {
             value: content,
             age_us: (written != 0).then(|| micros(clock::since(written))),
             writes: (written != 0).then_some(writes),
+            inherited: (written != 0).then_some(inherited),
             shown: shown.name(),
             truncated,
             problem,
@@ -217,9 +221,9 @@ fn found_of_key(
         Some(_) => Some(read().transpose()?.map(|value| Held(Some(value)))),
         None => None,
     };
-    let (written, writes) = slot.history();
+    let ((written, writes), inherited) = (slot.history(), slot.is_inherited());
     let (namespace, name) = (key.namespace().to_owned(), key.name().to_owned());
-    Some(Found { namespace, name, value_type: key.value_type(), shown, value, written, writes })
+    Some(Found { namespace, name, value_type: key.value_type(), shown, value, written, writes, inherited })
 }
 
 fn found_of_name(slot: &Slot<Named>) -> Result<Option<Found>, Busy> {
@@ -230,10 +234,10 @@ fn found_of_name(slot: &Slot<Named>) -> Result<Option<Found>, Busy> {
     let Some((About { title, value_type, .. }, shown, value)) = slot.look(LOOKS, look)? else {
         return Ok(None);
     };
-    let (written, writes) = slot.history();
+    let ((written, writes), inherited) = (slot.history(), slot.is_inherited());
     let (namespace, name) = (title.namespace.to_string(), title.name.to_string());
     let value = value.map(|value| Ok(Held(Some(value))));
-    Ok(Some(Found { namespace, name, value_type, shown, value, written, writes }))
+    Ok(Some(Found { namespace, name, value_type, shown, value, written, writes, inherited }))
 }
 
 /// The key that goes by the name decides, though the owner may not have given the value over yet; but a secret is one.

@@ -58,6 +58,12 @@ pub(crate) struct ContextPicture {
     pub(crate) state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) parent: Option<String>,
+    /// The thread that polls the task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) carrier: Option<String>,
+    /// The task that is polled in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) carries: Option<String>,
     pub(crate) registered_us_ago: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_write_us_ago: Option<u64>,
@@ -77,6 +83,9 @@ pub(crate) struct ValuePicture {
     pub(crate) age_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) writes: Option<u32>,
+    /// Whether it came by a snapshot and was not written since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) inherited: Option<bool>,
     pub(crate) shown: &'static str,
     #[serde(skip_serializing_if = "is_false")]
     pub(crate) truncated: bool,

@@ -69,23 +69,31 @@ impl Display for ContextPicture {
         if let Some(parent) = &self.parent {
             write!(f, "  of {parent}")?;
         }
+        if let Some(carrier) = &self.carrier {
+            write!(f, "  on {carrier}")?;
+        }
         if let Some(ago) = self.last_write_us_ago {
             write!(f, "  last write {} ago", Age(ago))?;
         }
         writeln!(f)?;
-        write_values(f, &self.values)
+        write_values(f, &self.values)?;
+        self.carries.iter().try_for_each(|task| writeln!(f, "    carries {task}"))
     }
 }
 
 fn write_values(f: &mut fmt::Formatter<'_>, values: &[ValuePicture]) -> fmt::Result {
-    let lines: Vec<_> = values.iter().map(|value| (title(value), shown(value), value.age_us)).collect();
+    let line = |value: &ValuePicture| {
+        let mark = if value.inherited == Some(true) { "  inherited" } else { "" };
+        (title(value), shown(value), value.age_us.map(|age| (age, mark)))
+    };
+    let lines: Vec<_> = values.iter().map(line).collect();
     let width = |text: &str, most| text.chars().count().min(most);
     let names = lines.iter().map(|(title, ..)| width(title, NAME_WIDTH)).max().unwrap_or(0);
     let with_age = lines.iter().filter(|(.., age)| age.is_some());
     let widest = with_age.map(|(_, value, _)| width(value, VALUE_WIDTH)).max().unwrap_or(0);
     for (title, value, age) in &lines {
         match age {
-            Some(age) => writeln!(f, "    {title:names$} = {value:widest$}  {}", Age(*age))?,
+            Some((age, mark)) => writeln!(f, "    {title:names$} = {value:widest$}  {}{mark}", Age(*age))?,
             None => writeln!(f, "    {title:names$} = {value}")?,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, marker::PhantomData, mem, ops::Deref, ptr, ptr::NonNull};
 
-use super::{FRESH, INITIALISING, RETIRED, RawSlot, Shared, Slot, ValueType, WRITER, Writing};
+use super::{ARRIVED, FRESH, INITIALISING, RETIRED, RawSlot, Shared, Slot, ValueType, WRITER, Writing};
 use crate::{
     context::Context,
     current::{self, Owner},
@@ -94,7 +94,9 @@ impl RetireList {
 
 impl Drop for RetireList {
     fn drop(&mut self) {
-        drop(self.0.take().into_iter().map(|(_, value)| value).collect::<Outgoing>());
+        if !self.is_empty() {
+            drop(self.0.take().into_iter().map(|(_, value)| value).collect::<Outgoing>());
+        }
     }
 }
 
@@ -115,6 +117,13 @@ pub(crate) struct Displaced<T> {
     /// The former value, shared.
     pub(crate) shared: Option<Shared>,
     pub(crate) outgoing: Outgoing,
+}
+
+/// What a slot knew of a value that was put aside.
+#[derive(Clone, Copy)]
+pub(crate) struct Past {
+    filled: u64,
+    writes: u32,
 }
 
 /// A slot of the current context, with the right to write it.
@@ -207,6 +216,37 @@ impl<'a> OwnedRaw<'a> {
     /// Counts the present value as newly filled.
     pub(crate) fn refill(&self) {
         self.slot.filled.set(self.owner.next_fill());
+    }
+
+    /// Whether the value is this one.
+    pub(crate) fn holds(&self, value: &Shared) -> bool {
+        // Relaxed: the owner stored it.
+        self.slot.value.load(Ordering::Relaxed) == value.as_ptr().as_ptr()
+    }
+
+    /// Notes that the present value came by a snapshot at this time, for keys that a dump shows.
+    pub(crate) fn note_arrival(&self, at: u64) {
+        // Relaxed: as in `stamp`.
+        self.slot.written.store(at, Ordering::Relaxed);
+        self.slot.writes.store(ARRIVED, Ordering::Relaxed);
+    }
+
+    /// What [`bring_back`](Self::bring_back) needs.
+    pub(crate) fn past(&self) -> Past {
+        Past { filled: self.slot.filled.get(), writes: self.slot.writes.load(Ordering::Relaxed) }
+    }
+
+    /// Counts the present value as the one that was put aside: filled when that was, and with its writes.
+    pub(crate) fn bring_back(&self, past: Past) {
+        self.slot.filled.set(past.filled);
+        // Relaxed: as in `stamp`.
+        self.slot.writes.store(past.writes, Ordering::Relaxed);
+    }
+
+    /// Notes the time of a change that is no write.
+    pub(crate) fn note_time(&self, at: u64) {
+        // Relaxed: as in `stamp`.
+        self.slot.written.store(at, Ordering::Relaxed);
     }
 
     pub(crate) fn is_initialising(&self) -> bool {

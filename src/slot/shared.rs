@@ -93,6 +93,10 @@ impl Shared {
         Self { value, of }
     }
 
+    pub(super) fn as_ptr(&self) -> NonNull<()> {
+        self.value
+    }
+
     pub(super) fn into_raw(self) -> NonNull<()> {
         mem::ManuallyDrop::new(self).value
     }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    hash::{BuildHasherDefault, DefaultHasher},
+    hash::BuildHasherDefault,
     panic::catch_unwind,
     thread::{self, Thread},
     time::Duration,
@@ -19,14 +19,14 @@ pub(crate) use std::{
 
 pub(crate) use crate::os::at_thread_end;
 
-use crate::Ident;
+use crate::{Ident, ident::IdentHasher};
 
 /// How many entries a table begins with, and how many buckets it may have.
 pub(crate) const FIRST_BUCKET: usize = 8;
 pub(crate) const BUCKETS: usize = 24;
 
 /// The registry's map.
-pub(crate) type Map<K, V> = dashmap::DashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+pub(crate) type Map<K, V> = dashmap::DashMap<K, V, BuildHasherDefault<IdentHasher>>;
 
 pub(crate) fn map<K: Eq + std::hash::Hash, V>(shards: usize) -> Map<K, V> {
     Map::with_capacity_and_hasher_and_shard_amount(0, BuildHasherDefault::default(), shards)

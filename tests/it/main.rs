@@ -19,6 +19,9 @@ mod reads;
 mod reentrancy;
 mod registry;
 mod scopes;
+mod snapshots;
+mod spawns;
+mod tasks;
 mod totals;
 mod values;
 mod writes;
@@ -26,6 +29,7 @@ mod writes;
 #[path = "../support"]
 mod support {
     pub(crate) mod calls;
+    pub(crate) mod executor;
     #[cfg(unix)]
     #[expect(unsafe_code, reason = "calls into the C library")]
     pub(crate) mod foreign;

@@ -13,8 +13,8 @@ use std::{
 };
 
 use threadctx::{
-    ContextRef, DumpOptions, Ident, Key, State, Stats, accessors, context, contexts, dump, exit_thread_ctx,
-    get_thread_ctx, on_thread_exit, on_thread_start, stats, try_get_thread_ctx,
+    ContextRef, DumpOptions, FutureExt, Ident, Key, Snapshot, State, Stats, accessors, context, contexts,
+    dump, exit_thread_ctx, get_thread_ctx, on_thread_exit, on_thread_start, stats, try_get_thread_ctx,
 };
 
 /// Where in its life the thread is that makes a call.
@@ -212,8 +212,8 @@ calls! {
         let handle = get_thread_ctx().handle();
         check_is_me(handle.ident());
         assert_eq!(handle.state(), at.state());
-        assert_eq!(handle.parent(), None);
-        let _ = (handle.thread_name(), handle.os_tid(), handle.dump().to_json(), format!("{handle:?}"));
+        assert_eq!((handle.carrier(), handle.carries()), (None, None));
+        let _ = (handle.parent(), handle.thread_name(), handle.os_tid(), handle.dump().to_json(), format!("{handle:?}"));
         assert_eq!(handle.clone().ident(), handle.ident());
     }
 
@@ -516,6 +516,56 @@ calls! {
         let _ = (dump.is_complete(), format!("{:?}", DumpOptions::default()));
         assert!(at.is_gone() || dump.to_string().contains("calls-options.shown"), "{dump}");
         KEY.take();
+    }
+
+    fn snapshots(at: Moment) {
+        static KEY: Key<u8> = Key::new("calls", "snapshot").inherit();
+        KEY.set(1);
+        let snapshot = Snapshot::capture();
+        assert_eq!(snapshot.is_empty(), at.is_gone());
+        KEY.take();
+        assert_eq!(snapshot.run(|| KEY.cloned()), if_there(at, 1));
+        let scope = snapshot.enter();
+        assert_eq!(KEY.cloned(), if_there(at, 1));
+        assert!(!format!("{scope:?} {snapshot:?}").is_empty());
+        drop(scope);
+        assert_eq!(KEY.get(), None);
+        assert_eq!(snapshot.clone().wrap(|| KEY.cloned())(), if_there(at, 1));
+        assert_eq!(Snapshot::default().run(|| KEY.get()), None);
+    }
+
+    fn spawns(at: Moment) {
+        static KEY: Key<u8> = Key::new("calls", "spawn").inherit();
+        if matches!(at, Moment::Starting | Moment::Exiting) {
+            // The thread's own hooks would spawn one, and so on for ever.
+            return;
+        }
+        KEY.set(1);
+        let parent = get_thread_ctx().ident();
+        let body = move || (KEY.cloned(), get_thread_ctx().handle().parent());
+        let spawned = threadctx::spawn(body).join().expect("it does not panic");
+        assert_eq!(spawned, (if_there(at, 1), Some(parent)));
+        let named = threadctx::spawn_with(std::thread::Builder::new().name("ours".to_owned()), body);
+        assert_eq!(named.expect("there is room").join().expect("it does not panic"), spawned);
+        KEY.take();
+    }
+
+    fn tasks(at: Moment) {
+        static KEY: Key<u8> = Key::new("calls", "task").inherit();
+        KEY.set(1);
+        let parent = get_thread_ctx().ident();
+        let mut task = std::pin::pin!(async { (KEY.replace(2).as_deref().copied(), KEY.cloned()) }.in_context());
+        KEY.take();
+        let handle = task.handle();
+        assert_eq!((handle.state(), handle.parent()), (State::Running, Some(parent)));
+        assert!(context(handle.ident()).is_some());
+        assert!(!format!("{task:?}").is_empty());
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        // A task has a context wherever it is polled.
+        assert_eq!(task.as_mut().poll(&mut cx), std::task::Poll::Ready((if_there(at, 1), Some(2))));
+        assert_eq!((KEY.get(), handle.state(), handle.carrier()), (None, State::Exited, None));
+        assert_eq!(get_thread_ctx().ident(), parent);
+        drop(std::future::pending::<()>().in_context_of(Snapshot::default()));
     }
 
     fn accessors(at: Moment) {

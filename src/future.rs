@@ -1,0 +1,159 @@
+//! Futures with a context of their own, on any executor.
+//!
+//! A thread's context is of no use to a task: the task moves, and others are polled on the thread in between. So a task
+//! brings its own, which is current while the future is polled and while it is dropped, and never in between. The future
+//! owns the right to that ([`Task`]), so that one thread at a time writes the context, as with a thread's.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{self, Poll},
+};
+
+use pin_project_lite::pin_project;
+
+use crate::{ContextRef, Snapshot, current::Task};
+
+/// Gives any future a context of its own.
+///
+/// ```
+/// use threadctx::{FutureExt, Key};
+///
+/// static USER: Key<String> = Key::new("http", "user").inherit();
+///
+/// # fn block_on<F: Future>(future: F) -> F::Output {
+/// #     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+/// #     let mut future = std::pin::pin!(future);
+/// #     loop { if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut cx) { return output; } }
+/// # }
+/// USER.set("alice".to_owned());
+/// let task = async {
+///     assert_eq!(USER.cloned().as_deref(), Some("alice"));
+///     USER.set("the task's own".to_owned());
+/// };
+/// block_on(task.in_context());
+/// assert_eq!(USER.cloned().as_deref(), Some("alice"));
+/// ```
+pub trait FutureExt: Future {
+    /// Gives the future a context of its own, with the values that travel from the context where this is called: they are
+    /// [captured](Snapshot::capture) now, not at the first poll.
+    ///
+    /// ```
+    /// use threadctx::FutureExt;
+    ///
+    /// let me = threadctx::get_thread_ctx().ident();
+    /// let task = async {}.in_context();
+    /// assert_eq!(task.handle().parent(), Some(me));
+    /// ```
+    fn in_context(self) -> InContext<Self>
+    where
+        Self: Sized,
+    {
+        self.in_context_of(Snapshot::capture())
+    }
+
+    /// Gives the future a context of its own with the values of `snapshot`. The parent is who is current here.
+    ///
+    /// ```
+    /// use threadctx::{FutureExt, Key, Snapshot};
+    ///
+    /// static USER: Key<String> = Key::new("http", "user").inherit();
+    ///
+    /// USER.set("alice".to_owned());
+    /// let task = async {}.in_context_of(Snapshot::default());
+    /// assert!(USER.get_in(&task.handle()).is_none());
+    /// ```
+    fn in_context_of(self, snapshot: Snapshot) -> InContext<Self>
+    where
+        Self: Sized,
+    {
+        InContext { future: Some(self), task: Task::begin(snapshot) }
+    }
+}
+
+impl<F: Future> FutureExt for F {}
+
+pin_project! {
+    /// A future with a context of its own, which is current while the future is polled and while it is dropped. Made by
+    /// [`FutureExt`].
+    ///
+    /// The context is in the registry, as a [`TaskId`](crate::TaskId)'s, from the call that made this until the future is
+    /// done or dropped. Then the future is dropped with its context current, and the context exits in order: the hooks of
+    /// [`ThreadCtx::on_exit`](crate::ThreadCtx::on_exit), then the values, newest first; on whatever thread that happens, also
+    /// one that has exited itself, and also after a panic. Hooks for threads do not run: a task is none.
+    ///
+    /// It is `Send` if the future is, and may be polled on another thread each time. One may be polled inside another, be
+    /// it directly or by an executor that blocks inside a poll: the innermost one's context is current.
+    ///
+    /// # Panics
+    ///
+    /// When polled after it was done.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct InContext<F> {
+        // Nothing once it is done.
+        #[pin]
+        future: Option<F>,
+        task: Task,
+    }
+
+    impl<F> PinnedDrop for InContext<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.future.is_some() {
+                this.task.run(|| this.future.set(None));
+            }
+        }
+    }
+}
+
+impl<F> InContext<F> {
+    /// A handle to the task's context, for everybody; once the task is done it is an exited one.
+    ///
+    /// ```
+    /// use threadctx::FutureExt;
+    ///
+    /// let task = async {}.in_context();
+    /// let context = task.handle();
+    /// assert!(threadctx::context(context.ident()).is_some());
+    /// drop(task);
+    /// assert_eq!(context.state(), threadctx::State::Exited);
+    /// ```
+    pub fn handle(&self) -> ContextRef {
+        ContextRef::new(self.task.handle())
+    }
+}
+
+impl<F: Future> Future for InContext<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        let polled = this.task.run(|| {
+            let Some(future) = this.future.as_mut().as_pin_mut() else { polled_after_the_end() };
+            let polled = future.poll(cx);
+            if polled.is_ready() {
+                this.future.set(None);
+            }
+            polled
+        });
+        if polled.is_ready() {
+            this.task.end();
+        }
+        polled
+    }
+}
+
+#[cold]
+fn polled_after_the_end() -> ! {
+    panic!(
+        "threadctx: an `InContext` was polled after it was done, or after its future had panicked in its drop; a future \
+         is polled until it is ready, and then no more"
+    )
+}
+
+impl<F> fmt::Debug for InContext<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InContext").finish_non_exhaustive()
+    }
+}

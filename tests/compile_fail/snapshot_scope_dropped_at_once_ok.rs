@@ -1,0 +1,7 @@
+#![deny(unused_must_use)]
+
+use threadctx::Snapshot;
+
+fn main() {
+    let _scope = Snapshot::capture().enter();
+}
