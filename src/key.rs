@@ -398,10 +398,14 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// assert_eq!(PORT.get_or_try_init(|| "80".parse()).as_deref(), Ok(&80));
     /// ```
     pub fn get_or_try_init<E>(&'static self, make: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
+        if let Some(value) = self.get_present() {
+            return Ok(value);
+        }
         if !current::touch() {
             return make().map(Arc::new);
         }
         let place = self.ready();
+        // A start hook may have made it, or it was there by name.
         if let Some(value) = self.get_present() {
             return Ok(value);
         }

@@ -359,7 +359,13 @@ impl<'a, T: Send + Sync + 'static> OwnedSlot<'a, T> {
 
     /// Another count of the value.
     pub(crate) fn get(&self) -> Option<Arc<T>> {
-        self.raw.share().map(|value| value.downcast().expect("a slot holds its own type only"))
+        self.raw.slot.expose();
+        // Relaxed: the owner stored it.
+        let value = NonNull::new(self.raw.slot.value.load(Ordering::Relaxed))?.cast::<T>().as_ptr();
+        // SAFETY: a count of an `Arc<T>` by the slot's INVARIANT, which the owner, being here, does not let go of.
+        unsafe { Arc::increment_strong_count(value) };
+        // SAFETY: the count just taken.
+        Some(unsafe { Arc::from_raw(value) })
     }
 }
 
