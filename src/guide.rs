@@ -6,6 +6,9 @@ pub mod design {}
 #[doc = include_str!("../docs/limits.md")]
 pub mod limits {}
 
+#[doc = include_str!("../docs/dump.md")]
+pub mod dump {}
+
 #[doc = include_str!("../docs/performance.md")]
 ///
 /// ## The plots

@@ -25,8 +25,8 @@
 //! | [`Snapshot`], [`spawn`], [`FutureExt`] | values that travel: to threads, pools and tasks |
 //! | [`context`], [`contexts`], [`ContextRef`], [`NamespaceRef`] | other threads' contexts, to read |
 //! | [`on_thread_start`], [`on_thread_exit`], [`exit_thread_ctx`] | hooks, and an exit by hand |
-//! | [`dump`](dump()), [`DumpOptions`], [`stats`](stats()) | everything at a glance |
-//! | [`guide::propagation`] | what travels when, hop by hop |
+//! | [`dump`](dump()), [`DumpOptions`], [`DumpDiff`], [`stats`](stats()) | everything at a glance, and what changes |
+//! | [`guide::dump`], [`guide::propagation`] | how to read a dump; what travels when, hop by hop |
 //! | [`guide::design`], [`guide::limits`], [`guide::performance`] | how it works, where it ends, what it costs |
 //!
 //! # Promises
@@ -95,7 +95,10 @@ mod title;
 mod total;
 
 pub use context::{ContextRef, State, ThreadCtx, exit_thread_ctx, get_thread_ctx, try_get_thread_ctx};
-pub use dump::{Dump, DumpOptions, dump};
+pub use dump::{
+    Dump, DumpCounts, DumpDiff, DumpOptions, DumpReadError, DumpedContext, DumpedValue, Finding, TextStyle,
+    dump,
+};
 pub use error::{AccessError, Refused, TypeMismatch};
 pub use future::{FutureExt, InContext};
 pub use hooks::{HookGuard, on_thread_exit, on_thread_start};

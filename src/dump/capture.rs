@@ -1,206 +1,252 @@
 //! Takes the picture: contexts are collected as counts, then rendered one at a time with nothing locked.
 
-use std::{
-    cell::Cell,
-    time::{Duration, Instant},
-};
-
-use serde_json::value::RawValue;
+use std::{mem, time::Duration};
 
 use super::{
+    escape::cost,
+    facts::{self, Facts},
+    filter::LOOKS,
+    findings,
     options::DumpOptions,
-    picture::{Content, ContextPicture, Counts, Picture, Problem, SCHEMA, ValuePicture},
+    picture::{DumpCounts, DumpedContext, DumpedValue, End, Head, SCHEMA, Title},
     process,
-    shown::{Bounded, Render, Shown},
+    render::{Held, Renderer, Subject},
+    shown::Shown,
 };
 use crate::{
     ContextRef, Ident, State, clock,
     context::Context,
     identity::{self, Identity},
     names::{About, Named},
-    panics,
-    slot::{Busy, RawSlot, Shared, Slot, ValueType},
-    sync::thread_cells,
+    slot::{Busy, RawSlot, Slot, ValueType},
 };
 
-#[cfg(loom)]
-use crate::sync::LocalCell;
-
-/// How often a dump looks at a slot that is being written before it calls it busy.
-const LOOKS: Option<u32> = Some(10_000);
-
-/// What the frame of a context and of a value takes at the most, beside the texts in it: what bounds the bytes.
-const CONTEXT_FRAME: usize = 400;
-const VALUE_FRAME: usize = 240;
+/// What the frame of it all, of a context and of a value take at the most, beside the texts in them: what bounds the bytes.
+const FRAME: usize = 600;
+const CONTEXT_FRAME: usize = 450;
+const VALUE_FRAME: usize = 200;
 
 /// A value found in a context, not yet rendered.
 struct Found {
-    namespace: String,
-    name: String,
+    title: Title,
     value_type: &'static ValueType,
     shown: Shown,
-    /// Nothing where the value is not to be touched.
-    value: Option<Result<Held, Busy>>,
+    subject: Subject,
     written: u64,
     writes: u32,
     inherited: bool,
 }
 
-/// A count of a value, which may be the last one by the time it goes: a panic in the value's drop is contained.
-struct Held(Option<Shared>);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        panics::contain_drop(self.0.take());
-    }
-}
-
 /// A picture in the making.
 pub(super) struct Capture<'o> {
     options: &'o DumpOptions,
-    deadline: Option<Instant>,
+    /// Of the coarse clock.
+    deadline: u64,
     bytes_left: usize,
-    counts: Counts,
+    counts: DumpCounts,
+    renderer: Renderer,
+    findings: findings::Collector,
+    /// By the key's index: what the frame of each of its values takes; 0 where nobody asked yet.
+    frames: Vec<usize>,
+    /// What is in the present context; kept for its room.
+    found: Vec<Found>,
 }
 
 impl<'o> Capture<'o> {
     pub(super) fn new(options: &'o DumpOptions) -> Self {
         let limits = &options.limits;
-        let deadline = Instant::now().checked_add(Duration::from_micros(limits.budget_us));
-        Self { options, deadline, bytes_left: limits.max_bytes, counts: Counts::default() }
+        Self {
+            options,
+            deadline: clock::now().saturating_add(limits.budget_us.saturating_mul(1_000)),
+            bytes_left: limits.max_bytes,
+            counts: DumpCounts::default(),
+            renderer: Renderer::new(options.patience, limits.max_value_bytes),
+            findings: findings::Collector::default(),
+            frames: Vec::new(),
+            found: Vec::new(),
+        }
     }
 
-    /// The picture of `contexts`, of which the first ones are kept if they are too many.
-    pub(super) fn take(mut self, contexts: Vec<ContextRef>) -> Picture {
-        let captured_at = process::now();
+    pub(super) fn head(&mut self) -> Head {
         let process = process::this();
         // What frames it all has to be there, be it too much.
-        self.bytes_left = self.bytes_left.saturating_sub(CONTEXT_FRAME + cost(&process.name));
-        let mut pictures = Vec::new();
-        for context in contexts {
-            pictures.extend(self.context(&context));
-        }
-        let counts = self.counts;
-        let is_lossy = [counts.truncated, counts.busy, counts.left_out, counts.values_left_out] != [0; 4];
-        let limits = self.options.limits;
-        Picture {
-            schema: SCHEMA,
-            complete: !is_lossy,
-            captured_at,
-            process,
-            limits,
-            counts,
-            contexts: pictures,
-        }
+        self.bytes_left = self.bytes_left.saturating_sub(FRAME + cost(&process.name));
+        Head { schema: SCHEMA, captured_at: process::now(), process, limits: self.options.limits }
     }
 
-    /// One context, unless it is left out: by a limit, which is counted, or by the filter.
-    fn context(&mut self, context: &ContextRef) -> Option<ContextPicture> {
-        if !self.is_wanted(context) {
-            return None;
-        }
+    pub(super) fn end(self) -> End {
+        let complete = self.counts.are_complete();
+        End { counts: self.counts, findings: self.findings.into_findings(), complete }
+    }
+
+    /// Whether the context is wanted, as far as that can be said before its values are rendered.
+    pub(super) fn is_wanted(&self, context: &ContextRef) -> bool {
+        let filter = &self.options.filter;
+        let is_stale = |most| {
+            let last = context.readable().map_or(0, |context| filter.last_write(context));
+            last != 0 && micros(clock::since(last)) >= most
+        };
+        filter.wants_thread(context.thread_name())
+            && filter.wants_values_of(context.readable())
+            && filter.stale_for.is_none_or(is_stale)
+    }
+
+    /// One context that [is wanted](Self::is_wanted), unless it is left out: by a limit, which is counted, or by the filter.
+    pub(super) fn context(&mut self, context: &ContextRef) -> Option<DumpedContext> {
         let frame = CONTEXT_FRAME + context.thread_name().map_or(0, cost);
-        if self.counts.contexts == self.options.limits.max_contexts || !self.is_in_time() || !self.fits(frame)
-        {
+        let is_full = self.counts.contexts == self.options.limits.max_contexts;
+        let (counts, bytes_left) = (self.counts, self.bytes_left);
+        if is_full || !self.is_in_time() || !self.fits(frame) {
             self.counts.left_out += 1;
             return None;
         }
-        let found = self.found_in(context);
-        self.counts.contexts += 1;
-        let last_write = found.iter().map(|found| found.written).max().filter(|written| *written != 0);
-        let values = found.into_iter().filter_map(|found| self.value(found)).collect();
-        let inner = context.context();
-        Some(ContextPicture {
-            ident: context.ident().to_string(),
+        let mut picture = self.picture(context);
+        if !self.options.filter.accepts(&picture) {
+            (self.counts, self.bytes_left) = (counts, bytes_left);
+            return None;
+        }
+        if self.options.filter.is_conditional() {
+            picture.values.retain(|value| self.options.filter.wants(value.namespace()));
+        }
+        self.count(&picture);
+        Some(picture)
+    }
+
+    fn count(&mut self, picture: &DumpedContext) {
+        let counts = &mut self.counts;
+        counts.contexts += 1;
+        *(if picture.kind == "task" { &mut counts.tasks } else { &mut counts.threads }) += 1;
+        for value in &picture.values {
+            counts.values += 1;
+            counts.value_bytes += value.text().map_or(0, str::len);
+            counts.secret += usize::from(value.is_secret());
+            counts.truncated += usize::from(value.truncated);
+            counts.busy += usize::from(value.problem.is_some_and(|problem| problem.is_busy()));
+        }
+        let bytes_left = &mut self.bytes_left;
+        counts.findings_left_out += self.findings.see(picture, |finding| {
+            let takes = findings::FRAME + finding.texts().map(cost).sum::<usize>();
+            let left = bytes_left.checked_sub(takes);
+            *bytes_left = left.unwrap_or(*bytes_left);
+            left.is_some()
+        });
+    }
+
+    fn picture(&mut self, context: &ContextRef) -> DumpedContext {
+        self.find_in(context);
+        let now = clock::now();
+        let ago = |then: u64| now.saturating_sub(then) / 1_000;
+        let filter = &self.options.filter;
+        let wanted = self
+            .found
+            .iter()
+            .filter(|found| !filter.is_conditional() || filter.wants(found.title.namespace()));
+        let last_write = wanted.map(|found| found.written).max().filter(|written| *written != 0).map(ago);
+        let is_stale = |ago: u64| self.options.stale_after.is_some_and(|most| ago >= most);
+        let Facts { run_state, cpu_us } = context.os_tid().map(facts::of).unwrap_or_default();
+        DumpedContext {
+            ident: context.ident(),
             kind: kind(context.ident()),
             name: context.thread_name().map(str::to_owned),
             os_tid: context.os_tid(),
             state: state(context.state()),
-            parent: context.parent().map(|parent| parent.to_string()),
-            carrier: context.carrier().map(|thread| thread.to_string()),
-            carries: context.carries().map(|task| task.to_string()),
-            registered_us_ago: micros(clock::since(inner.registered())),
-            last_write_us_ago: last_write.map(|written| micros(clock::since(written))),
-            values,
-        })
+            run_state,
+            cpu_us,
+            parent: context.parent(),
+            carrier: context.carrier(),
+            carries: context.carries(),
+            registered_us_ago: ago(context.context().registered()),
+            last_write_us_ago: last_write,
+            stale: last_write.is_some_and(is_stale),
+            values: self.values(now),
+        }
+    }
+
+    /// What was found, rendered.
+    fn values(&mut self, now: u64) -> Vec<DumpedValue> {
+        let mut found = mem::take(&mut self.found);
+        self.renderer.begin(found.iter().map(|found| (found.shown, &found.subject)));
+        let mut values = Vec::with_capacity(found.len());
+        for (number, found) in found.drain(..).enumerate() {
+            if let Some(value) = self.value(number, found, now) {
+                values.push(value);
+            }
+        }
+        self.found = found;
+        values
     }
 
     /// One value, rendered as its key says, unless a limit leaves it out, which is counted.
-    fn value(&mut self, found: Found) -> Option<ValuePicture> {
-        let Found { namespace, name, value_type, shown, value, written, writes, inherited } = found;
-        let frame = VALUE_FRAME + cost(&namespace) + cost(&name) + cost(value_type.name());
-        if !self.is_in_time() || !self.fits(frame) {
+    fn value(&mut self, number: usize, found: Found, now: u64) -> Option<DumpedValue> {
+        let Found { title, value_type, shown, subject, written, writes, inherited } = found;
+        let type_name = value_type.name();
+        let frame = self.frame(&title, type_name);
+        let left = Duration::from_nanos(self.deadline.saturating_sub(clock::now()));
+        if left.is_zero() || !self.fits(frame) {
             self.counts.values_left_out += 1;
             return None;
         }
-        let (content, problem, truncated) = self.content(shown, value);
-        if !self.fits(cost(content.text())) {
+        let rendered = self.renderer.render(number, (shown, &subject), left);
+        if !self.fits(cost(rendered.content.text())) {
             self.counts.values_left_out += 1;
             return None;
         }
-        self.counts.values += 1;
-        self.counts.secret += usize::from(shown.is_secret());
-        self.counts.truncated += usize::from(truncated);
-        self.counts.busy += usize::from(matches!(problem, Some(Problem::Busy | Problem::Nested)));
-        Some(ValuePicture {
-            namespace,
-            name,
-            type_name: value_type.name(),
-            value: content,
-            age_us: (written != 0).then(|| micros(clock::since(written))),
-            writes: (written != 0).then_some(writes),
-            inherited: (written != 0).then_some(inherited),
+        let is_stamped = written != 0;
+        Some(DumpedValue {
+            title,
+            type_name,
+            value: rendered.content,
+            age_us: is_stamped.then(|| now.saturating_sub(written) / 1_000),
+            writes: is_stamped.then_some(writes),
+            inherited: is_stamped.then_some(inherited),
             shown: shown.name(),
-            truncated,
-            problem,
+            truncated: rendered.is_cut,
+            problem: rendered.problem,
         })
     }
 
-    /// What stands for the value, what is the matter with it, and whether it was cut.
-    fn content(&self, shown: Shown, value: Option<Result<Held, Busy>>) -> (Content, Option<Problem>, bool) {
-        match (shown.renderer(), &value) {
-            (Some(render), Some(Ok(Held(Some(value))))) => {
-                rendered(shown, render, value, self.options.limits.max_value_bytes)
-            }
-            (_, Some(Err(Busy))) => (Content::Problem("<busy>".to_owned()), Some(Problem::Busy), false),
-            _ => (Content::None, None, false),
-        }
-    }
-
-    /// What is in the context that the options want, by namespace and name.
-    fn found_in(&mut self, context: &ContextRef) -> Vec<Found> {
-        let Some(context) = context.readable() else { return Vec::new() };
-        let wants = |namespace: &str| self.options.wants(namespace);
-        let mut busy = 0;
-        // Names first: while the owner gives one over to its key, it is found in one place or the other.
-        let names = context.names().into_iter().flat_map(|names| names.filled());
-        let mut read = |slot| found_of_name(slot).inspect_err(|Busy| busy += 1).ok().flatten();
-        let names = names.filter_map(|(_, slot)| read(slot));
-        let mut found: Vec<_> = names.filter(|found| wants(&found.namespace)).collect();
-        let keys = context.filled_keys().filter(|(key, _)| wants(key.namespace()));
-        found
-            .extend(keys.filter_map(|(key, slot)| found_of_key(key, slot, || context.keys.read(key, LOOKS))));
-        // Not even their names could be read.
-        self.counts.busy += busy;
-        found.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
-        // While the owner gives a name over to its key, the value is in both.
-        found.dedup_by(|one, other| (&one.namespace, &one.name) == (&other.namespace, &other.name));
-        found
-    }
-
-    /// Whether the context has a value that the options want, or may have, or they want everything.
-    fn is_wanted(&self, context: &ContextRef) -> bool {
-        let wants = |context: &Context| {
-            let mut names = context.names().into_iter().flat_map(|names| names.filled());
-            let wants_name = |named: &Named| self.options.wants(&named.about.title.namespace);
-            context.filled_keys().any(|(key, _)| self.options.wants(key.namespace()))
-                || names.any(|(_, slot)| slot.look(LOOKS, wants_name).unwrap_or(Some(true)) == Some(true))
+    /// What frames a value takes at the most, in either form.
+    fn frame(&mut self, title: &Title, type_name: &str) -> usize {
+        let frame = || {
+            let texts = cost(title.namespace()) + cost(title.name()) + cost(type_name);
+            VALUE_FRAME.max(60 + self.options.style.width()) + texts
         };
-        !self.options.is_filtered() || context.readable().is_some_and(wants)
+        let Title::OfKey(key) = title else { return frame() };
+        let index = key.index();
+        if self.frames.get(index).is_none_or(|frame| *frame == 0) {
+            let frame = frame();
+            self.frames.resize(self.frames.len().max(index + 1), 0);
+            self.frames[index] = frame;
+        }
+        self.frames[index]
     }
 
-    fn is_in_time(&self) -> bool {
-        self.deadline.is_none_or(|deadline| Instant::now() < deadline)
+    /// Finds what is in the context that the options want, by namespace and name.
+    fn find_in(&mut self, context: &ContextRef) {
+        let found = &mut self.found;
+        found.clear();
+        let Some(context) = context.readable() else { return };
+        let filter = &self.options.filter;
+        // Names first: while the owner gives one over to its key, it is found in one place or the other.
+        for (_, slot) in context.names().into_iter().flat_map(|names| names.filled()) {
+            match found_of_name(slot) {
+                Ok(name) => found.extend(name.filter(|found| filter.needs(found.title.namespace()))),
+                // Not even its name could be read.
+                Err(Busy) => self.counts.busy += 1,
+            }
+        }
+        for (key, slot) in context.filled_keys().filter(|(key, _)| filter.needs(key.namespace())) {
+            if let Some(key) = found_of_key(context, key, slot) {
+                found.push(key);
+            }
+        }
+        found.sort_by(|one, other| one.title.cmp(&other.title));
+        // While the owner gives a name over to its key, the value is in both.
+        found.dedup_by(|one, other| one.title.cmp(&other.title).is_eq());
+    }
+
+    pub(super) fn is_in_time(&self) -> bool {
+        clock::now() < self.deadline
     }
 
     /// Whether there are so many bytes left; takes them.
@@ -211,19 +257,25 @@ impl<'o> Capture<'o> {
     }
 }
 
-fn found_of_key(
-    key: &Identity,
-    slot: &RawSlot,
-    read: impl FnOnce() -> Result<Option<Shared>, Busy>,
-) -> Option<Found> {
+fn found_of_key(context: &Context, key: &'static Identity, slot: &RawSlot) -> Option<Found> {
     let shown = key.shown();
-    let value = match shown.renderer() {
-        Some(_) => Some(read().transpose()?.map(|value| Held(Some(value)))),
-        None => None,
+    let subject = match shown.renderer() {
+        Some(_) => match context.keys.read(key, LOOKS) {
+            Ok(value) => Subject::Value(Held::new(value?)),
+            Err(Busy) => Subject::Busy,
+        },
+        None => Subject::Untouched,
     };
     let ((written, writes), inherited) = (slot.history(), slot.is_inherited());
-    let (namespace, name) = (key.namespace().to_owned(), key.name().to_owned());
-    Some(Found { namespace, name, value_type: key.value_type(), shown, value, written, writes, inherited })
+    Some(Found {
+        title: Title::OfKey(key),
+        value_type: key.value_type(),
+        shown,
+        subject,
+        written,
+        writes,
+        inherited,
+    })
 }
 
 fn found_of_name(slot: &Slot<Named>) -> Result<Option<Found>, Busy> {
@@ -235,9 +287,8 @@ fn found_of_name(slot: &Slot<Named>) -> Result<Option<Found>, Busy> {
         return Ok(None);
     };
     let ((written, writes), inherited) = (slot.history(), slot.is_inherited());
-    let (namespace, name) = (title.namespace.to_string(), title.name.to_string());
-    let value = value.map(|value| Ok(Held(Some(value))));
-    Ok(Some(Found { namespace, name, value_type, shown, value, written, writes, inherited }))
+    let subject = value.map_or(Subject::Untouched, |value| Subject::Value(Held::new(value)));
+    Ok(Some(Found { title: Title::OfName(title), value_type, shown, subject, written, writes, inherited }))
 }
 
 /// The key that goes by the name decides, though the owner may not have given the value over yet; but a secret is one.
@@ -245,43 +296,6 @@ fn shown_of_name(about: &About) -> Shown {
     let key = identity::find(about.title.borrowed());
     let key = key.filter(|key| !about.shown.is_secret() && key.value_type().same(about.value_type));
     key.map_or(about.shown, Identity::shown)
-}
-
-thread_cells! {
-    /// Whether a renderer is running on this thread: one that dumps must not be rendered in its own dump.
-    static RENDERING: Cell<bool> = Cell::new(false);
-}
-
-/// Has the user's code render the value, at most `most` bytes of it.
-fn rendered(shown: Shown, render: Render, value: &Shared, most: usize) -> (Content, Option<Problem>, bool) {
-    let problem = |what, text: String| (Content::Problem(format!("<{text}>")), Some(what), false);
-    if RENDERING.replace(true) {
-        return problem(Problem::Nested, "busy: this dump was taken while rendering another".to_owned());
-    }
-    let mut out = Bounded::new(most);
-    let result = panics::catch(|| render(value.as_any(), &mut out));
-    RENDERING.set(false);
-    let is_cut = out.is_cut();
-    match result {
-        Err(message) => problem(Problem::Panicked, format!("panicked: {message}")),
-        Ok(Err(error)) if !is_cut => problem(Problem::Failed, format!("failed: {}", error.0)),
-        Ok(_) => (content(shown, out.into_text(), is_cut), None, is_cut),
-    }
-}
-
-fn content(shown: Shown, text: String, is_cut: bool) -> Content {
-    match shown {
-        Shown::Json(_) if is_cut => Content::CutJson(text),
-        Shown::Json(_) => RawValue::from_string(text)
-            .map_or_else(|error| Content::Problem(error.to_string()), Content::Json),
-        Shown::Display(_) => Content::Display(text),
-        _ => Content::Debug(text),
-    }
-}
-
-/// What a text takes at the most in either form of the dump, escapes included.
-fn cost(text: &str) -> usize {
-    text.chars().map(|c| if c.is_ascii_graphic() { 2 } else { 10 }).sum()
 }
 
 fn kind(ident: Ident) -> &'static str {

@@ -1,20 +1,39 @@
 //! An owned picture of all contexts first, then its renderings.
 
-use std::fmt;
+use std::{fmt, io};
 
 use serde::{Serialize, Serializer};
 
 mod capture;
+mod diff;
+mod diff_text;
+mod encode;
+mod escape;
+mod facts;
+mod filter;
+mod findings;
+mod group;
+mod json;
+mod loaded;
 mod options;
 mod picture;
 mod process;
+mod render;
 mod shown;
+mod stream;
+mod style;
 mod text;
+mod view;
 
 use picture::Picture;
+use text::Layout;
 
+pub use diff::{DumpDiff, DumpReadError};
+pub use findings::Finding;
 pub use options::DumpOptions;
+pub use picture::{DumpCounts, DumpedContext, DumpedValue};
 pub(crate) use shown::Shown;
+pub use style::TextStyle;
 
 /// A picture of all contexts at one time, owned: nothing of the program is held.
 ///
@@ -32,6 +51,7 @@ pub(crate) use shown::Shown;
 #[derive(Clone)]
 pub struct Dump {
     picture: Picture,
+    layout: Layout,
 }
 
 /// A picture of all contexts, taken with the usual limits: see [`DumpOptions`].
@@ -48,10 +68,6 @@ pub fn dump() -> Dump {
 }
 
 impl Dump {
-    fn new(picture: Picture) -> Self {
-        Self { picture }
-    }
-
     /// The dump as JSON, in the schema that it names itself. Times are in microseconds.
     ///
     /// ```
@@ -59,8 +75,7 @@ impl Dump {
     /// assert_eq!(json["schema"], "threadctx.dump/1");
     /// ```
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self)
-            .expect("a picture is texts, numbers and JSON, none of which can fail to serialize")
+        json::to_string(&self.picture)
     }
 
     /// False when anything was left out, cut, or busy.
@@ -69,19 +84,110 @@ impl Dump {
     /// assert!(threadctx::dump().is_complete());
     /// ```
     pub fn is_complete(&self) -> bool {
-        self.picture.complete
+        self.picture.end.complete
+    }
+
+    /// Writes the text, coloured if [`text_style`](DumpOptions::text_style) says so.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    ///
+    /// ```
+    /// threadctx::dump().write_text(&mut std::io::stderr()).unwrap();
+    /// ```
+    pub fn write_text(&self, out: &mut impl io::Write) -> io::Result<()> {
+        let mut all = String::new();
+        text::write(&self.picture, self.layout, &mut all).expect("a text takes everything");
+        out.write_all(all.as_bytes())?;
+        out.flush()
+    }
+
+    /// Writes the JSON.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    ///
+    /// ```
+    /// let mut json = Vec::new();
+    /// threadctx::dump().write_json(&mut json).unwrap();
+    /// assert!(json.starts_with(b"{"));
+    /// ```
+    pub fn write_json(&self, out: &mut impl io::Write) -> io::Result<()> {
+        json::write(&self.picture, out)
+    }
+
+    /// Writes lines of JSON: one with all that frames the contexts, then one for each of them.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    ///
+    /// ```
+    /// let dump = threadctx::dump();
+    /// let mut lines = Vec::new();
+    /// dump.write_ndjson(&mut lines).unwrap();
+    /// assert_eq!(String::from_utf8(lines).unwrap().lines().count(), 1 + dump.contexts().len());
+    /// ```
+    pub fn write_ndjson(&self, out: &mut impl io::Write) -> io::Result<()> {
+        json::write_lines(&self.picture, out)
+    }
+
+    /// What has changed since `earlier`.
+    ///
+    /// ```
+    /// let before = threadctx::dump();
+    /// println!("{}", threadctx::dump().since(&before));
+    /// ```
+    pub fn since(&self, earlier: &Self) -> DumpDiff {
+        DumpDiff::of(earlier, self)
+    }
+
+    /// The contexts, oldest first.
+    ///
+    /// ```
+    /// threadctx::get_thread_ctx();
+    /// for context in threadctx::dump().contexts() {
+    ///     println!("{} has {} values", context.ident(), context.values().len());
+    /// }
+    /// ```
+    pub fn contexts(&self) -> &[DumpedContext] {
+        &self.picture.contexts
+    }
+
+    /// What is in it and what is not, in numbers.
+    ///
+    /// ```
+    /// let dump = threadctx::dump();
+    /// assert_eq!(dump.counts().contexts, dump.contexts().len());
+    /// ```
+    pub fn counts(&self) -> DumpCounts {
+        self.picture.end.counts
+    }
+
+    /// What it concludes, the longest standing first.
+    ///
+    /// ```
+    /// for finding in threadctx::dump().findings() {
+    ///     eprintln!("{finding}");
+    /// }
+    /// ```
+    pub fn findings(&self) -> &[Finding] {
+        &self.picture.end.findings
     }
 }
 
 impl fmt::Display for Dump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.picture.fmt(f)
+        let plain = Layout { style: self.layout.style.coloured(false), ..self.layout };
+        text::write(&self.picture, plain, f)
     }
 }
 
 impl fmt::Debug for Dump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dump").field("counts", &self.picture.counts).finish_non_exhaustive()
+        f.debug_struct("Dump").field("counts", &self.picture.end.counts).finish_non_exhaustive()
     }
 }
 

@@ -1,11 +1,29 @@
-//! What a dump takes in: its limits and its filter.
+//! What a dump takes in, and how it looks: limits, filters, thresholds.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
-use super::{Dump, capture::Capture, picture::Limits};
-use crate::{ContextRef, registry};
+use super::{
+    Dump, DumpCounts, TextStyle,
+    filter::{Condition, Filter},
+    json::{JsonSink, Lines},
+    picture::Limits,
+    stream,
+    text::{Layout, TextSink},
+};
+use crate::{ContextRef, Ident, registry};
 
-/// Limits and a filter for a dump.
+/// Limits, filters and looks of a dump, to [take](Self::take) it or to write it straight to where it goes.
+///
+/// Written straight ([`write_text`](Self::write_text), [`write_json`](Self::write_json),
+/// [`write_ndjson`](Self::write_ndjson)), a dump needs the memory for one context, however many there are. So what is known
+/// only when all have been seen, the counts and findings, comes last, and of contexts that are alike those share a text that
+/// follow each other.
+///
+/// # What survives a cut
+///
+/// Contexts come oldest first, and a limit leaves out the youngest; but some are taken before all others, and so survive every
+/// cut that leaves anything: those that [`keep`](Self::keep) names, the one of the thread that panics where a dump is taken
+/// during a panic, main's, and the one that has not been written for longest.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,7 +44,13 @@ use crate::{ContextRef, registry};
 #[must_use = "it does nothing until `take`"]
 pub struct DumpOptions {
     pub(super) limits: Limits,
-    namespaces: Vec<String>,
+    pub(super) filter: Filter,
+    pub(super) kept: Vec<Ident>,
+    pub(super) patience: Option<Duration>,
+    /// In microseconds.
+    pub(super) stale_after: Option<u64>,
+    is_grouped: bool,
+    pub(super) style: TextStyle,
 }
 
 impl Default for DumpOptions {
@@ -48,7 +72,15 @@ impl DumpOptions {
             max_bytes: 16 << 20,
             budget_us: 1_000_000,
         };
-        Self { limits, namespaces: Vec::new() }
+        Self {
+            limits,
+            filter: Filter::default(),
+            kept: Vec::new(),
+            patience: None,
+            stale_after: None,
+            is_grouped: true,
+            style: TextStyle::plain(),
+        }
     }
 
     /// At most so many contexts, the oldest ones.
@@ -94,7 +126,36 @@ impl DumpOptions {
     /// assert!(!threadctx::DumpOptions::new().budget(Duration::ZERO).take().is_complete());
     /// ```
     pub fn budget(mut self, budget: Duration) -> Self {
-        self.limits.budget_us = budget.as_micros().try_into().unwrap_or(u64::MAX);
+        self.limits.budget_us = micros(budget);
+        self
+    }
+
+    /// At most so much time for one value. Renderers then run on a thread of their own, and one that takes longer is left
+    /// behind there, with the values of its context: the dump says `<busy: its renderer does not end>` and goes on.
+    ///
+    /// Without it, renderers run on the thread that dumps, and one that waits for a lock makes the dump wait for as long: for
+    /// ever, if whoever holds the lock is stuck, or is the thread that dumps. With it, the dump ends when its
+    /// [`budget`](Self::budget) does. What it costs: a thread for each dump, one more for each renderer that does not end, up
+    /// to eight; and a renderer that asks for the current context finds the helper's, which is empty.
+    ///
+    /// ```
+    /// use std::{fmt, sync::{Arc, Mutex}, time::Duration};
+    ///
+    /// struct Guarded(Arc<Mutex<u32>>);
+    /// impl fmt::Debug for Guarded {
+    ///     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    ///         write!(f, "{}", self.0.lock().unwrap())
+    ///     }
+    /// }
+    ///
+    /// let number = Arc::new(Mutex::new(7));
+    /// threadctx::get_thread_ctx().namespace("probe").insert("guarded", Guarded(number.clone())).unwrap();
+    /// let _held = number.lock().unwrap();
+    /// let dump = threadctx::DumpOptions::new().patience(Duration::from_millis(50)).take();
+    /// assert!(dump.to_string().contains("<busy: its renderer does not end>"));
+    /// ```
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
         self
     }
 
@@ -109,7 +170,105 @@ impl DumpOptions {
     /// assert!(dump.contains("http.route") && !dump.contains("db.pool"));
     /// ```
     pub fn namespace(mut self, pattern: &str) -> Self {
-        self.namespaces.push(pattern.to_owned());
+        self.filter.namespaces.push(pattern.into());
+        self
+    }
+
+    /// Only contexts of threads whose name matches `pattern`, in which `*` stands for anything. A thread without a name, and
+    /// a task, has the empty one. Given again: those that match either.
+    ///
+    /// ```
+    /// let named = std::thread::Builder::new().name("pool-1".into());
+    /// let thread = named.spawn(|| {
+    ///     threadctx::get_thread_ctx();
+    ///     threadctx::DumpOptions::new().thread_name("pool-*").take()
+    /// });
+    /// assert_eq!(thread.unwrap().join().unwrap().contexts()[0].name(), Some("pool-1"));
+    /// ```
+    pub fn thread_name(mut self, pattern: &str) -> Self {
+        self.filter.threads.push(pattern.into());
+        self
+    }
+
+    /// Only contexts that show this value as a text that matches `pattern`, in which `*` stands for anything. A text in
+    /// quotes is met with or without them; a secret is never met. Given again: those that meet all.
+    ///
+    /// ```
+    /// let http = threadctx::get_thread_ctx().namespace("http");
+    /// http.insert("request_id", "req-9f2c").unwrap();
+    /// let with = |id| threadctx::DumpOptions::new().value("http", "request_id", id).take();
+    /// assert_eq!(with("req-9f2c").contexts().len(), 1);
+    /// assert_eq!(with("req-0000").contexts().len(), 0);
+    /// ```
+    pub fn value(mut self, namespace: &str, name: &str, pattern: &str) -> Self {
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        self.filter.values.push(Condition { namespace, name, text: pattern.into() });
+        self
+    }
+
+    /// Only contexts that were last written at least so long ago, as far as values go that a dump shows.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// threadctx::get_thread_ctx().namespace("probe").insert("rate", 50_u32).unwrap();
+    /// let dump = threadctx::DumpOptions::new().stale_for(Duration::from_secs(3_600)).take();
+    /// assert!(dump.contexts().is_empty());
+    /// ```
+    pub fn stale_for(mut self, least: Duration) -> Self {
+        self.filter.stale_for = Some(micros(least));
+        self
+    }
+
+    /// Marks contexts that were last written at least so long ago, as far as values go that the dump shows: with `!!!` in
+    /// the text, and with a finding.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// threadctx::get_thread_ctx().namespace("probe").insert("rate", 50_u32).unwrap();
+    /// let dump = threadctx::DumpOptions::new().stale_after(Duration::ZERO).take();
+    /// assert!(dump.to_string().contains("ago !!!"));
+    /// ```
+    pub fn stale_after(mut self, most: Duration) -> Self {
+        self.stale_after = Some(micros(most));
+        self
+    }
+
+    /// Has the context of `ident` survive every cut.
+    ///
+    /// ```
+    /// let me = threadctx::get_thread_ctx().ident();
+    /// let dump = threadctx::DumpOptions::new().keep(me).max_contexts(1).take();
+    /// assert_eq!(dump.contexts()[0].ident(), me);
+    /// ```
+    pub fn keep(mut self, ident: impl Into<Ident>) -> Self {
+        self.kept.push(ident.into());
+        self
+    }
+
+    /// Whether contexts that show the same share one text, which they do unless this says no. JSON has each by itself.
+    ///
+    /// ```
+    /// # threadctx::get_thread_ctx();
+    /// let text = threadctx::DumpOptions::new().group(false).take().to_string();
+    /// assert!(!text.contains("alike"));
+    /// ```
+    pub fn group(mut self, group: bool) -> Self {
+        self.is_grouped = group;
+        self
+    }
+
+    /// How the text looks. `Display` keeps to its width and leaves its colours out.
+    ///
+    /// ```
+    /// use threadctx::{DumpOptions, TextStyle};
+    ///
+    /// let stderr = std::io::stderr();
+    /// DumpOptions::new().text_style(TextStyle::of(&stderr)).write_text(&mut stderr.lock()).unwrap();
+    /// ```
+    pub fn text_style(mut self, style: TextStyle) -> Self {
+        self.style = style;
         self
     }
 
@@ -122,53 +281,66 @@ impl DumpOptions {
         self.take_of(registry::all())
     }
 
+    /// Takes the dump and writes it as text, one context at a time.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    ///
+    /// ```
+    /// # threadctx::get_thread_ctx();
+    /// let counts = threadctx::DumpOptions::new().write_text(&mut std::io::stderr()).unwrap();
+    /// assert!(counts.contexts >= 1);
+    /// ```
+    pub fn write_text(&self, out: &mut impl io::Write) -> io::Result<DumpCounts> {
+        self.stream(&mut TextSink::new(out, self.layout()))
+    }
+
+    /// Takes the dump and writes it as JSON, one context at a time.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    ///
+    /// ```
+    /// let mut json = Vec::new();
+    /// threadctx::DumpOptions::new().write_json(&mut json).unwrap();
+    /// let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    /// assert_eq!(json["schema"], "threadctx.dump/1");
+    /// ```
+    pub fn write_json(&self, out: &mut impl io::Write) -> io::Result<DumpCounts> {
+        self.stream(&mut JsonSink::new(out))
+    }
+
+    /// Takes the dump and writes it as lines of JSON: what is known first, then a line per context, then a line with the
+    /// counts and findings.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    ///
+    /// ```
+    /// let mut lines = Vec::new();
+    /// let counts = threadctx::DumpOptions::new().write_ndjson(&mut lines).unwrap();
+    /// assert_eq!(String::from_utf8(lines).unwrap().lines().count(), 1 + counts.contexts + 1);
+    /// ```
+    pub fn write_ndjson(&self, out: &mut impl io::Write) -> io::Result<DumpCounts> {
+        self.stream(&mut Lines::new(out))
+    }
+
+    fn stream(&self, sink: &mut impl stream::Sink) -> io::Result<DumpCounts> {
+        Ok(stream::run(self, registry::all(), sink)?.counts)
+    }
+
     pub(crate) fn take_of(&self, contexts: Vec<ContextRef>) -> Dump {
-        Dump::new(Capture::new(self).take(contexts))
+        Dump { picture: stream::collect(self, contexts), layout: self.layout() }
     }
 
-    pub(super) fn is_filtered(&self) -> bool {
-        !self.namespaces.is_empty()
-    }
-
-    pub(super) fn wants(&self, namespace: &str) -> bool {
-        !self.is_filtered() || self.namespaces.iter().any(|pattern| matches(pattern, namespace))
+    fn layout(&self) -> Layout {
+        Layout { is_grouped: self.is_grouped, style: self.style }
     }
 }
 
-/// Whether `text` matches `pattern`, in which `*` stands for anything: each part between two stars is looked for behind
-/// the one before it, the first and the last where they must stand.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(first) else { return false };
-    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
-    for part in middle.split('*') {
-        let Some(at) = text.find(part) else { return false };
-        text = &text[at + part.len()..];
-    }
-    text.ends_with(last)
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_anything() {
-        for (pattern, text, expected) in [
-            ("http", "http", true),
-            ("http", "https", false),
-            ("http*", "http", true),
-            ("http*", "https", true),
-            ("*http", "my.http", true),
-            ("h*p", "http", true),
-            ("h*p", "https", false),
-            ("*", "", true),
-            ("a*b*c", "a-b-b-c", true),
-            ("a*b*c", "a-c-b", false),
-            ("ab*bc", "abc", false),
-            ("**", "x", true),
-        ] {
-            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
-        }
-    }
+fn micros(duration: Duration) -> u64 {
+    duration.as_micros().try_into().unwrap_or(u64::MAX)
 }

@@ -1,21 +1,38 @@
 //! The owned picture that a dump is, as its JSON has it. Changes to these fields only ever add.
 
-use serde::{Serialize, Serializer};
+use std::{cmp::Ordering, fmt, ptr};
+
+use serde::{Serialize, Serializer, ser::SerializeStruct};
 use serde_json::value::RawValue;
+
+use super::findings::Finding;
+use crate::{Ident, identity::Identity, sync::Arc, title};
 
 /// The version that the JSON states.
 pub(crate) const SCHEMA: &str = "threadctx.dump/1";
 
-#[derive(Clone, Debug, Serialize)]
+/// A whole dump: what is known before its contexts, they themselves, and what is known after them.
+#[derive(Clone, Debug)]
 pub(crate) struct Picture {
+    pub(crate) head: Head,
+    pub(crate) contexts: Vec<DumpedContext>,
+    pub(crate) end: End,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Head {
     pub(crate) schema: &'static str,
-    /// False when anything was left out, cut or busy.
-    pub(crate) complete: bool,
     pub(crate) captured_at: String,
     pub(crate) process: Process,
     pub(crate) limits: Limits,
-    pub(crate) counts: Counts,
-    pub(crate) contexts: Vec<ContextPicture>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct End {
+    pub(crate) counts: DumpCounts,
+    pub(crate) findings: Vec<Finding>,
+    /// False when anything was left out, cut or busy.
+    pub(crate) complete: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -33,64 +50,118 @@ pub(crate) struct Limits {
     pub(crate) budget_us: u64,
 }
 
+/// What is in a dump and what is not, in numbers.
+///
+/// ```
+/// threadctx::get_thread_ctx().namespace("probe").insert("rate", 50_u32).unwrap();
+/// let counts = threadctx::dump().counts();
+/// assert!(counts.values >= 1);
+/// assert_eq!(counts.contexts, counts.threads + counts.tasks);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Counts {
-    pub(crate) contexts: usize,
-    pub(crate) values: usize,
-    pub(crate) secret: usize,
-    pub(crate) truncated: usize,
+#[non_exhaustive]
+pub struct DumpCounts {
+    /// Contexts in the dump.
+    pub contexts: usize,
+    /// Those of threads among them.
+    pub threads: usize,
+    /// Those of tasks among them.
+    pub tasks: usize,
+    /// Values in the dump.
+    pub values: usize,
+    /// What their renderers gave, in bytes.
+    pub value_bytes: usize,
+    /// Values that are secret.
+    pub secret: usize,
+    /// Values of which the dump has the beginning only.
+    pub truncated: usize,
     /// Values that could not be read or rendered just then.
-    pub(crate) busy: usize,
-    /// Contexts that are not in the picture.
-    pub(crate) left_out: usize,
-    /// Values that are not in the picture, of contexts that are.
-    pub(crate) values_left_out: usize,
+    pub busy: usize,
+    /// Contexts that are not in the dump though they were wanted.
+    pub left_out: usize,
+    /// Values that are not in the dump though their contexts are.
+    pub values_left_out: usize,
+    /// Findings that are not in the dump.
+    pub findings_left_out: usize,
 }
 
+impl DumpCounts {
+    /// Whether nothing was left out, cut or busy.
+    pub(super) fn are_complete(&self) -> bool {
+        let Self { truncated, busy, left_out, values_left_out, findings_left_out, .. } = *self;
+        [truncated, busy, left_out, values_left_out, findings_left_out] == [0; 5]
+    }
+}
+
+/// One context as a dump shows it.
+///
+/// ```
+/// let me = threadctx::get_thread_ctx();
+/// let dump = me.handle().dump();
+/// let context = &dump.contexts()[0];
+/// assert_eq!(context.ident(), me.ident());
+/// ```
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct ContextPicture {
-    pub(crate) ident: String,
+pub struct DumpedContext {
+    #[serde(serialize_with = "as_text")]
+    pub(crate) ident: Ident,
     pub(crate) kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) os_tid: Option<u64>,
     pub(crate) state: &'static str,
+    /// What the system says of the thread: see [`Facts`](super::facts::Facts).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) parent: Option<String>,
+    pub(crate) run_state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cpu_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text_if_some")]
+    pub(crate) parent: Option<Ident>,
     /// The thread that polls the task.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) carrier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text_if_some")]
+    pub(crate) carrier: Option<Ident>,
     /// The task that is polled in its place.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) carries: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text_if_some")]
+    pub(crate) carries: Option<Ident>,
     pub(crate) registered_us_ago: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_write_us_ago: Option<u64>,
+    /// Whether that is longer ago than the caller's threshold.
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) stale: bool,
     /// By namespace and name.
-    pub(crate) values: Vec<ValuePicture>,
+    pub(crate) values: Vec<DumpedValue>,
 }
 
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct ValuePicture {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-    #[serde(rename = "type")]
+/// One value as a dump shows it.
+///
+/// ```
+/// let me = threadctx::get_thread_ctx();
+/// me.namespace("probe").insert("rate", 50_u32).unwrap();
+/// let dump = me.handle().dump();
+/// let value = dump.contexts()[0].value("probe", "rate").unwrap();
+/// assert_eq!((value.text(), value.type_name()), (Some("50"), "u32"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct DumpedValue {
+    pub(crate) title: Title,
     pub(crate) type_name: &'static str,
-    #[serde(skip_serializing_if = "Content::is_none")]
     pub(crate) value: Content,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) age_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) writes: Option<u32>,
     /// Whether it came by a snapshot and was not written since.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) inherited: Option<bool>,
     pub(crate) shown: &'static str,
-    #[serde(skip_serializing_if = "is_false")]
     pub(crate) truncated: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) problem: Option<Problem>,
+}
+
+/// What a value goes by, where that is kept anyway.
+#[derive(Clone)]
+pub(crate) enum Title {
+    OfKey(&'static Identity),
+    OfName(Arc<title::Title>),
 }
 
 /// What stands in the place of a value.
@@ -119,8 +190,17 @@ pub(crate) enum Problem {
     Nested,
     /// Its renderer panicked.
     Panicked,
-    /// Its renderer gave an error.
+    /// Its renderer gave an error, or something that is no JSON.
     Failed,
+    /// Its renderer had not ended when the dump's patience had.
+    Hung,
+}
+
+impl Problem {
+    /// Whether another dump may well show the value.
+    pub(crate) fn is_busy(self) -> bool {
+        matches!(self, Self::Busy | Self::Nested | Self::Hung)
+    }
 }
 
 impl Content {
@@ -138,12 +218,99 @@ impl Content {
     }
 }
 
+impl Title {
+    pub(crate) fn namespace(&self) -> &str {
+        match self {
+            Self::OfKey(key) => key.namespace(),
+            Self::OfName(title) => &title.namespace,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::OfKey(key) => key.name(),
+            Self::OfName(title) => &title.name,
+        }
+    }
+
+    /// By namespace and name. Most of a context are of one namespace, which need not be read for that.
+    pub(super) fn cmp(&self, other: &Self) -> Ordering {
+        let (one, two) = (self.namespace(), other.namespace());
+        let by_namespace = if ptr::eq(one, two) { Ordering::Equal } else { one.cmp(two) };
+        by_namespace.then_with(|| self.name().cmp(other.name()))
+    }
+}
+
+impl fmt::Debug for Title {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}.{:?}", self.namespace(), self.name())
+    }
+}
+
+/// The fields in the order of the schema's page, absent where they say nothing.
+impl Serialize for DumpedValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Value", 10)?;
+        fields.serialize_field("namespace", self.title.namespace())?;
+        fields.serialize_field("name", self.title.name())?;
+        fields.serialize_field("type", self.type_name)?;
+        if !self.value.is_none() {
+            fields.serialize_field("value", &self.value)?;
+        }
+        if let Some(age) = self.age_us {
+            fields.serialize_field("age_us", &age)?;
+        }
+        if let Some(writes) = self.writes {
+            fields.serialize_field("writes", &writes)?;
+        }
+        if let Some(inherited) = self.inherited {
+            fields.serialize_field("inherited", &inherited)?;
+        }
+        fields.serialize_field("shown", self.shown)?;
+        if self.truncated {
+            fields.serialize_field("truncated", &true)?;
+        }
+        if let Some(problem) = self.problem {
+            fields.serialize_field("problem", &problem)?;
+        }
+        fields.end()
+    }
+}
+
+pub(super) fn as_text<S: Serializer>(ident: &Ident, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(ident)
+}
+
+fn as_text_if_some<S: Serializer>(ident: &Option<Ident>, serializer: S) -> Result<S::Ok, S::Error> {
+    match ident {
+        Some(ident) => serializer.collect_str(ident),
+        None => serializer.serialize_none(),
+    }
+}
+
 impl Serialize for Content {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Json(json) => json.serialize(serializer),
             other => serializer.serialize_str(other.text()),
         }
+    }
+}
+
+/// As the streaming form writes it: what is known last comes last.
+impl Serialize for Picture {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { head, contexts, end } = self;
+        let mut fields = serializer.serialize_struct("Dump", 8)?;
+        fields.serialize_field("schema", &head.schema)?;
+        fields.serialize_field("captured_at", &head.captured_at)?;
+        fields.serialize_field("process", &head.process)?;
+        fields.serialize_field("limits", &head.limits)?;
+        fields.serialize_field("contexts", contexts)?;
+        fields.serialize_field("counts", &end.counts)?;
+        fields.serialize_field("findings", &end.findings)?;
+        fields.serialize_field("complete", &end.complete)?;
+        fields.end()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     fmt::{self, Debug, Display, Write as _},
-    io,
+    io, str,
 };
 
 use serde::Serialize;
@@ -28,11 +28,11 @@ pub(crate) struct RenderError(pub(crate) String);
 
 impl Shown {
     pub(crate) const fn debug<T: Debug + 'static>() -> Self {
-        Self::Debug(|value, out| out.text(format_args!("{:?}", typed::<T>(value)?)))
+        Self::Debug(|value, out| out.say(format_args!("{:?}", typed::<T>(value)?)))
     }
 
     pub(crate) const fn display<T: Display + 'static>() -> Self {
-        Self::Display(|value, out| out.text(format_args!("{}", typed::<T>(value)?)))
+        Self::Display(|value, out| out.say(format_args!("{}", typed::<T>(value)?)))
     }
 
     pub(crate) const fn json<T: Serialize + 'static>() -> Self {
@@ -85,11 +85,13 @@ pub(crate) struct Bounded {
 }
 
 impl Bounded {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { bytes: Vec::new(), most, is_cut: false }
+    /// Uses the room that `bytes` has.
+    pub(crate) fn new(mut bytes: Vec<u8>, most: usize) -> Self {
+        bytes.clear();
+        Self { bytes, most, is_cut: false }
     }
 
-    fn text(&mut self, text: fmt::Arguments<'_>) -> Result<(), RenderError> {
+    fn say(&mut self, text: fmt::Arguments<'_>) -> Result<(), RenderError> {
         self.write_fmt(text).map_err(|_| RenderError("its formatter gave an error".to_owned()))
     }
 
@@ -106,13 +108,16 @@ impl Bounded {
     }
 
     /// What was taken, up to the last whole character.
-    pub(crate) fn into_text(self) -> String {
-        String::from_utf8(self.bytes).unwrap_or_else(|error| {
-            let whole = error.utf8_error().valid_up_to();
-            let mut bytes = error.into_bytes();
-            bytes.truncate(whole);
-            String::from_utf8(bytes).unwrap_or_default()
+    pub(crate) fn text(&self) -> &str {
+        str::from_utf8(&self.bytes).unwrap_or_else(|error| {
+            let whole = &self.bytes[..error.valid_up_to()];
+            str::from_utf8(whole).unwrap_or_default()
         })
+    }
+
+    /// The room that it used.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.bytes
     }
 }
 
@@ -139,11 +144,11 @@ mod tests {
     #[test]
     fn a_buffer_that_is_full_keeps_whole_characters() {
         for most in 0..=6 {
-            let mut out = Bounded::new(most);
+            let mut out = Bounded::new(Vec::new(), most);
             let fits = out.write_str("aäöu").is_ok();
             assert_eq!(fits, most == 6);
             assert_eq!(out.is_cut(), !fits);
-            assert_eq!(out.into_text(), ["", "a", "a", "aä", "aä", "aäö", "aäöu"][most]);
+            assert_eq!(out.text(), ["", "a", "a", "aä", "aä", "aäö", "aäöu"][most]);
         }
     }
 }

@@ -1,116 +1,253 @@
 //! The picture as text, for people.
 
-use std::fmt::{self, Display, Write};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+    io,
+};
 
-use super::picture::{Content, ContextPicture, Counts, Picture, ValuePicture};
+use super::{
+    escape::{Age, Bytes, Count, Escaped, Printable, short},
+    findings::Finding,
+    group::{Group, Range, are_alike, groups},
+    picture::{Content, DumpCounts, DumpedContext, DumpedValue, End, Head, Limits, Picture},
+    stream::Sink,
+    style::{Paint, TextStyle},
+};
 
-/// A value is padded up to this width, so that the ages stand in one column; longer ones push theirs out.
-const VALUE_WIDTH: usize = 56;
-/// The same for names.
+/// A name is padded up to this width; longer ones push their values out.
 const NAME_WIDTH: usize = 32;
+/// The ages of a context stand in the first of these columns that is behind its values; so those of most contexts stand in
+/// the same.
+const FIRST_COLUMN: usize = 40;
+const COLUMN_STEP: usize = 13;
 
-impl Display for Picture {
+/// Findings are listed up to so many: who has more has one cause for them, or should set another threshold.
+const MOST_FINDINGS: usize = 12;
+
+/// Whether contexts that are alike share a text, and how it looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    pub(super) is_grouped: bool,
+    pub(super) style: TextStyle,
+}
+
+/// Writes a picture that is there already, which can group contexts wherever they are.
+pub(super) fn write(picture: &Picture, layout: Layout, out: &mut impl Write) -> fmt::Result {
+    let Layout { is_grouped, style } = layout;
+    let Picture { head, contexts, end } = picture;
+    write_head(out, head)?;
+    write_counts(out, &end.counts)?;
+    if is_grouped {
+        groups(contexts).iter().try_for_each(|group| write_group(out, group, style))?;
+    } else {
+        contexts.iter().try_for_each(|context| write_context(out, context, style))?;
+    }
+    write_end(out, &head.limits, end, style)
+}
+
+fn write_head(out: &mut impl Write, head: &Head) -> fmt::Result {
+    let process = &head.process;
+    let (name, up) = (Escaped(&process.name), Age(process.uptime_us));
+    writeln!(out, "{name}  pid {}  up {up}  {}", process.pid, head.captured_at)
+}
+
+fn write_counts(out: &mut impl Write, counts: &DumpCounts) -> fmt::Result {
+    let DumpCounts { contexts, threads, tasks, values, value_bytes, secret, truncated, busy, .. } = *counts;
+    write!(out, "{}: {}, {}", Count(contexts, "context"), Count(threads, "thread"), Count(tasks, "task"))?;
+    write!(out, " | {}, {}", Count(values, "value"), Bytes(value_bytes))?;
+    writeln!(out, " | {secret} secret, {truncated} truncated, {busy} busy")
+}
+
+/// What is concluded, and what is missing.
+fn write_end(out: &mut impl Write, limits: &Limits, end: &End, style: TextStyle) -> fmt::Result {
+    write_findings(out, &end.findings, end.counts.findings_left_out, style)?;
+    let DumpCounts { left_out, values_left_out, .. } = end.counts;
+    if (left_out, values_left_out) == (0, 0) {
+        return Ok(());
+    }
+    let (contexts, values) = (Count(left_out, "context"), Count(values_left_out, "value of others"));
+    write!(out, "\nLeft out: {contexts}, {values} (limits: {}", Count(limits.max_contexts, "context"))?;
+    writeln!(out, ", {}, {})", Bytes(limits.max_bytes), Age(limits.budget_us))
+}
+
+fn write_findings(
+    out: &mut impl Write,
+    findings: &[Finding],
+    left_out: usize,
+    style: TextStyle,
+) -> fmt::Result {
+    if findings.is_empty() && left_out == 0 {
+        return Ok(());
+    }
+    writeln!(out, "\nFindings")?;
+    let (listed, others) = findings.split_at(findings.len().min(MOST_FINDINGS));
+    for finding in listed {
+        writeln!(out, "  {} {finding}", style.paint(Paint::Alarm, "!"))?;
+    }
+    match others.len() + left_out {
+        0 => Ok(()),
+        more => writeln!(out, "  ... and {more} more"),
+    }
+}
+
+/// A blank line, one header line that begins with a quote, and a line per value.
+fn write_context(out: &mut impl Write, context: &DumpedContext, style: TextStyle) -> fmt::Result {
+    let name = format!("\"{}\"", Escaped(context.name.as_deref().unwrap_or("")));
+    write!(out, "\n{}  {}", style.paint(Paint::Header, name), context.ident)?;
+    if let Some(tid) = context.os_tid {
+        write!(out, "  tid {tid}")?;
+    }
+    write!(out, "  {}", context.state)?;
+    write_facts(out, context)?;
+    if let Some(parent) = &context.parent {
+        write!(out, "  of {parent}")?;
+    }
+    if let Some(carrier) = &context.carrier {
+        write!(out, "  on {carrier}")?;
+    }
+    if let Some(ago) = context.last_write_us_ago {
+        write!(out, "  last write {} ago", Age(ago))?;
+    }
+    write_alarm(out, context, style)?;
+    writeln!(out)?;
+    let ages: Vec<_> = context.values.iter().map(|value| value.age_us.map(|age| (age, age))).collect();
+    write_values(out, &context.values, &ages, style)?;
+    match &context.carries {
+        Some(task) => writeln!(out, "    carries {task}"),
+        None => Ok(()),
+    }
+}
+
+fn write_alarm(out: &mut impl Write, context: &DumpedContext, style: TextStyle) -> fmt::Result {
+    if context.stale { write!(out, " {}", style.paint(Paint::Alarm, "!!!")) } else { Ok(()) }
+}
+
+fn write_facts(out: &mut impl Write, context: &DumpedContext) -> fmt::Result {
+    match (context.run_state, context.cpu_us.map(Age)) {
+        (None, None) => Ok(()),
+        (Some(state), None) => write!(out, " ({state})"),
+        (None, Some(cpu)) => write!(out, " ({cpu} CPU)"),
+        (Some(state), Some(cpu)) => write!(out, " ({state}, {cpu} CPU)"),
+    }
+}
+
+/// The same for contexts that are alike; the header of more than one begins with their number.
+fn write_group(out: &mut impl Write, group: &Group<'_>, style: TextStyle) -> fmt::Result {
+    if group.count == 1 {
+        return write_context(out, &group.sample, style);
+    }
+    let kind = if group.sample.kind == "task" { "tasks" } else { "threads" };
+    let title = format!("{} {kind} alike:", group.count);
+    write!(out, "\n{} ", style.paint(Paint::Header, title))?;
+    write_members(out, &group.ranges, group.unlisted, |range| {
+        (format!("\"{}\"", Escaped(&range.first.name)), format!("\"{}\"", Escaped(&range.last.name)))
+    })?;
+    write!(out, "  ")?;
+    let ident = |range: &Range| (range.first.ident.to_string(), range.last.ident.to_string());
+    write_members(out, &group.ranges, group.unlisted, ident)?;
+    if group.sample.state != "running" {
+        write!(out, "  {}", group.sample.state)?;
+    }
+    if let Some(run_state) = group.sample.run_state {
+        write!(out, "  ({run_state})")?;
+    }
+    if let Some(ages) = group.last_write {
+        write!(out, "  last write {} ago", Ages(ages))?;
+    }
+    write_alarm(out, &group.sample, style)?;
+    writeln!(out)?;
+    write_values(out, &group.sample.values, &group.ages, style)
+}
+
+/// First and last of each range, or the one that is both; a name that follows itself stands once.
+fn write_members(
+    out: &mut impl Write,
+    ranges: &[Range],
+    unlisted: usize,
+    ends: impl Fn(&Range) -> (String, String),
+) -> fmt::Result {
+    let mut before = None;
+    for range in ranges {
+        let (first, last) = ends(range);
+        let range = if first == last { first } else { format!("{first}..{last}") };
+        if before.as_ref() == Some(&range) {
+            continue;
+        }
+        write!(out, "{}{range}", if before.is_some() { ", " } else { "" })?;
+        before = Some(range);
+    }
+    if unlisted == 0 { Ok(()) } else { write!(out, ", and {unlisted} more") }
+}
+
+/// Youngest and oldest, where people would see a difference.
+struct Ages((u64, u64));
+
+impl fmt::Display for Ages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let process = &self.process;
-        let up = Age(process.uptime_us);
-        writeln!(f, "{}  pid {}  up {up}  {}", Escaped(&process.name), process.pid, self.captured_at)?;
-        self.write_counts(f)?;
-        for context in &self.contexts {
-            write!(f, "\n{context}")?;
-        }
-        self.write_left_out(f)
+        let (youngest, oldest) = (Age(self.0.0).to_string(), Age(self.0.1).to_string());
+        if youngest == oldest { f.write_str(&oldest) } else { write!(f, "{youngest}..{oldest}") }
     }
 }
 
-impl Picture {
-    fn write_counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { contexts, values, secret, truncated, busy, .. } = self.counts;
-        let threads = self.contexts.iter().filter(|context| context.kind == "thread").count();
-        let tasks = contexts - threads;
-        let bytes = self
-            .contexts
-            .iter()
-            .flat_map(|context| &context.values)
-            .map(|value| value.value.text().len())
-            .sum();
-        write!(f, "{}: {}, {}", Count(contexts, "context"), Count(threads, "thread"), Count(tasks, "task"))?;
-        write!(f, " | {}, {}", Count(values, "value"), Bytes(bytes))?;
-        writeln!(f, " | {secret} secret, {truncated} truncated, {busy} busy")
-    }
-
-    fn write_left_out(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { left_out, values_left_out, .. } = self.counts;
-        if (left_out, values_left_out) == (0, 0) {
-            return Ok(());
-        }
-        let limits = &self.limits;
-        write!(
-            f,
-            "\nLeft out: {}, {}",
-            Count(left_out, "context"),
-            Count(values_left_out, "value of others")
-        )?;
-        write!(f, " (limits: {}", Count(limits.max_contexts, "context"))?;
-        writeln!(f, ", {}, {})", Bytes(limits.max_bytes), Age(limits.budget_us))
-    }
-}
-
-/// One header line that begins with a quote, and a line per value.
-impl Display for ContextPicture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "\"{}\"  {}", Escaped(name), self.ident)?,
-            None => write!(f, "\"\"  {}", self.ident)?,
-        }
-        if let Some(tid) = self.os_tid {
-            write!(f, "  tid {tid}")?;
-        }
-        write!(f, "  {}", self.state)?;
-        if let Some(parent) = &self.parent {
-            write!(f, "  of {parent}")?;
-        }
-        if let Some(carrier) = &self.carrier {
-            write!(f, "  on {carrier}")?;
-        }
-        if let Some(ago) = self.last_write_us_ago {
-            write!(f, "  last write {} ago", Age(ago))?;
-        }
-        writeln!(f)?;
-        write_values(f, &self.values)?;
-        self.carries.iter().try_for_each(|task| writeln!(f, "    carries {task}"))
-    }
-}
-
-fn write_values(f: &mut fmt::Formatter<'_>, values: &[ValuePicture]) -> fmt::Result {
-    let line = |value: &ValuePicture| {
+fn write_values(
+    out: &mut impl Write,
+    values: &[DumpedValue],
+    ages: &[Option<(u64, u64)>],
+    style: TextStyle,
+) -> fmt::Result {
+    let titles: Vec<_> = values.iter().map(title).collect();
+    let names = titles.iter().map(|title| width(title).min(NAME_WIDTH)).max().unwrap_or(0);
+    let lines: Vec<_> = titles
+        .iter()
+        .zip(values)
+        .map(|(title, value)| format!("    {title:names$} = {}", shown(value)))
+        .collect();
+    let ages: Vec<_> = ages.iter().map(|age| age.map(|age| Ages(age).to_string())).collect();
+    let last = style.width() - ages.iter().flatten().map(String::len).max().unwrap_or(0);
+    let aged = lines.iter().zip(&ages).filter(|(_, age)| age.is_some());
+    let column = column(aged.map(|(line, _)| width(line)), last);
+    for ((line, age), value) in lines.iter().zip(&ages).zip(values) {
+        let Some(age) = age else {
+            writeln!(out, "{line}")?;
+            continue;
+        };
+        let pad = pad(width(line), column, style.width());
         let mark = if value.inherited == Some(true) { "  inherited" } else { "" };
-        (title(value), shown(value), value.age_us.map(|age| (age, mark)))
-    };
-    let lines: Vec<_> = values.iter().map(line).collect();
-    let width = |text: &str, most| text.chars().count().min(most);
-    let names = lines.iter().map(|(title, ..)| width(title, NAME_WIDTH)).max().unwrap_or(0);
-    let with_age = lines.iter().filter(|(.., age)| age.is_some());
-    let widest = with_age.map(|(_, value, _)| width(value, VALUE_WIDTH)).max().unwrap_or(0);
-    for (title, value, age) in &lines {
-        match age {
-            Some((age, mark)) => writeln!(f, "    {title:names$} = {value:widest$}  {}{mark}", Age(*age))?,
-            None => writeln!(f, "    {title:names$} = {value}")?,
-        }
+        writeln!(out, "{line}{:pad$}{}{mark}", "", style.paint(Paint::Aside, age))?;
     }
     Ok(())
 }
 
-fn title(value: &ValuePicture) -> String {
-    format!("{}.{}", Escaped(&value.namespace), Escaped(&value.name))
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// The column of a context's ages: the first one behind all lines, but for those that reach beyond the last one.
+fn column(lines: impl Iterator<Item = usize>, last: usize) -> usize {
+    let widest = lines.map(|line| line + 2).filter(|line| *line <= last).max().unwrap_or(0);
+    let steps = widest.saturating_sub(FIRST_COLUMN).div_ceil(COLUMN_STEP);
+    (FIRST_COLUMN + steps * COLUMN_STEP).min(last)
+}
+
+/// The pad behind a line. One that is too long has its age in the same column further down: where a terminal of this width
+/// wraps it, that is where the others stand.
+fn pad(line: usize, column: usize, width: usize) -> usize {
+    let behind = (line + 2).saturating_sub(column).div_ceil(width);
+    column + behind * width - line
+}
+
+fn title(value: &DumpedValue) -> String {
+    format!("{}.{}", Escaped(value.namespace()), Escaped(value.name()))
 }
 
 /// The value on one line. `Debug` and JSON quote their own texts, so that only what a terminal would act on is escaped.
-fn shown(value: &ValuePicture) -> String {
-    let type_name = short(value.type_name);
+fn shown(value: &DumpedValue) -> String {
+    let type_name = || short(value.type_name);
     let cut = if value.truncated { "\u{2026}" } else { "" };
     match &value.value {
-        Content::None if value.shown == "secret" => format!("<secret {type_name}>"),
-        Content::None => format!("<{type_name}>"),
+        Content::None if value.is_secret() => format!("<secret {}>", type_name()),
+        Content::None => format!("<{}>", type_name()),
         Content::Display(text) => format!("\"{}{cut}\"", Escaped(text)),
         Content::Json(json) => Printable(json.get()).to_string(),
         Content::Debug(text) | Content::CutJson(text) | Content::Problem(text) => {
@@ -119,80 +256,71 @@ fn shown(value: &ValuePicture) -> String {
     }
 }
 
-/// A type's name without the paths: `alloc::vec::Vec<core::time::Duration>` is `Vec<Duration>`.
-fn short(type_name: &str) -> String {
-    let mut short = String::new();
-    let mut word = 0;
-    for c in type_name.chars() {
-        match c {
-            ':' => short.truncate(word),
-            _ => short.push(c),
-        }
-        if !(c.is_alphanumeric() || c == '_' || c == ':') {
-            word = short.len();
-        }
-    }
-    short
+/// Text on its way: contexts that are alike share one if they follow each other.
+pub(super) struct TextSink<'w, W> {
+    out: &'w mut W,
+    layout: Layout,
+    limits: Option<Limits>,
+    /// What the next one may be like.
+    pending: Option<Group<'static>>,
+    place: usize,
+    text: String,
 }
 
-/// A text to stand in quotes.
-struct Escaped<'a>(&'a str);
+impl<'w, W: io::Write> TextSink<'w, W> {
+    pub(super) fn new(out: &'w mut W, layout: Layout) -> Self {
+        Self { out, layout, limits: None, pending: None, place: 0, text: String::new() }
+    }
 
-impl Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_debug())
+    fn flush(&mut self) -> io::Result<()> {
+        if let Some(group) = self.pending.take() {
+            let style = self.layout.style;
+            self.say(|text| write_group(text, &group, style))?;
+        }
+        Ok(())
+    }
+
+    /// Writes what `say` says, in one piece.
+    fn say(&mut self, say: impl FnOnce(&mut String) -> fmt::Result) -> io::Result<()> {
+        self.text.clear();
+        say(&mut self.text).expect("a text takes everything");
+        self.out.write_all(self.text.as_bytes())
     }
 }
 
-/// A text that has its own quotes: they stay, as do backslashes; what does not print is escaped.
-struct Printable<'a>(&'a str);
-
-impl Display for Printable<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| match c {
-            '"' | '\'' | '\\' => f.write_char(c),
-            _ => write!(f, "{}", c.escape_debug()),
+impl<W: io::Write> Sink for TextSink<'_, W> {
+    fn begin(&mut self, head: &Head, wanted: usize) -> io::Result<()> {
+        self.limits = Some(head.limits);
+        self.say(|text| {
+            write_head(text, head)?;
+            writeln!(text, "{} to show; what came of them is counted at the end", Count(wanted, "context"))
         })
     }
-}
 
-/// Microseconds, in the two units that matter.
-struct Age(u64);
-
-impl Display for Age {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0 / 1_000_000;
-        match seconds {
-            0 => write!(f, "{}ms", self.0 / 1_000),
-            1..60 => write!(f, "{}.{}s", seconds, self.0 / 100_000 % 10),
-            60..3_600 => write!(f, "{}m{:02}s", seconds / 60, seconds % 60),
-            3_600..86_400 => write!(f, "{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
-            _ => write!(f, "{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
+    fn context(&mut self, context: DumpedContext) -> io::Result<()> {
+        self.place += 1;
+        let is_grouped = self.layout.is_grouped;
+        match &mut self.pending {
+            Some(group) if is_grouped && are_alike(&group.sample, &context) => {
+                group.add(self.place, &context)
+            }
+            _ => {
+                self.flush()?;
+                self.pending = Some(Group::new(self.place, Cow::Owned(context)));
+            }
         }
+        Ok(())
     }
-}
 
-struct Bytes(usize);
-
-impl Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            bytes @ ..1_024 => write!(f, "{bytes} B"),
-            bytes @ ..1_048_576 => write!(f, "{:.1} KiB", bytes as f64 / 1_024.0),
-            bytes => write!(f, "{:.1} MiB", bytes as f64 / 1_048_576.0),
-        }
-    }
-}
-
-/// So many of something; the first word of the noun takes the plural.
-struct Count(usize, &'static str);
-
-impl Display for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(number, noun) = self;
-        let (word, rest) = noun.split_at(noun.find(' ').unwrap_or(noun.len()));
-        let plural = if *number == 1 { "" } else { "s" };
-        write!(f, "{number} {word}{plural}{rest}")
+    fn end(&mut self, end: &End) -> io::Result<()> {
+        self.flush()?;
+        let (limits, style) = (self.limits, self.layout.style);
+        self.say(|text| {
+            writeln!(text)?;
+            write_counts(text, &end.counts)?;
+            limits.map_or(Ok(()), |limits| write_end(text, &limits, end, style))
+        })?;
+        self.out.flush()
     }
 }
 
@@ -201,37 +329,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_lose_their_paths() {
-        for (long, expected) in [
-            ("u64", "u64"),
-            ("alloc::string::String", "String"),
-            ("alloc::vec::Vec<core::time::Duration>", "Vec<Duration>"),
-            ("(alloc::string::String, &a::b::C)", "(String, &C)"),
-        ] {
-            assert_eq!(short(long), expected);
+    fn ages_stand_in_one_column_and_long_lines_have_theirs_below_it() {
+        for width in [80, 120] {
+            let last = width - "14m02s".len();
+            for lines in [&[10, 20][..], &[10, 64], &[10, 66, 300], &[72], &[90, 1_000], &[300]] {
+                let column = column(lines.iter().copied(), last);
+                for line in lines {
+                    let at = line + pad(*line, column, width);
+                    assert!(at >= line + 2 && at % width == column, "{line} has it at {at}");
+                    assert!(at < line + 2 + width);
+                    assert!(*line + 2 > last || at == column, "{line} fits in {width}");
+                }
+            }
         }
-    }
-
-    #[test]
-    fn ages_are_in_the_units_that_matter() {
-        for (micros, expected) in [
-            (999, "0ms"),
-            (840_000, "840ms"),
-            (12_340_000, "12.3s"),
-            (842_000_000, "14m02s"),
-            (11_520_000_000, "3h12m"),
-            (266_400_000_000, "3d02h"),
-        ] {
-            assert_eq!(Age(micros).to_string(), expected);
-        }
-    }
-
-    #[test]
-    fn nothing_that_a_terminal_acts_on_is_left() {
-        assert_eq!(
-            Printable("a \"b\" \\ \x1b[31m\r\n\u{9b}").to_string(),
-            "a \"b\" \\ \\u{1b}[31m\\r\\n\\u{9b}"
-        );
-        assert_eq!(Escaped("\"\x07").to_string(), "\\\"\\u{7}");
     }
 }

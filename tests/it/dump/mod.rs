@@ -1,8 +1,14 @@
 //! Promise 11: a dump cannot hurt. And what it shows, in its first form.
 
+mod any;
 mod calm;
+mod diff;
+mod filters;
+mod group;
 mod json;
 mod limits;
+mod patience;
+mod schema;
 mod secret;
 mod text;
 

@@ -1,9 +1,17 @@
 //! Secrets: never rendered, by construction; and what a dump does not show it does not touch.
 
-use std::{cell::Cell, fmt, sync::Arc, thread};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use serde::{Serialize, Serializer};
-use threadctx::{Key, dump, get_thread_ctx};
+use threadctx::{DumpDiff, DumpOptions, Key, dump, get_thread_ctx};
 
 use super::{line, of, parsed, value};
 use crate::support::{
@@ -14,12 +22,10 @@ use crate::support::{
 /// Must not be found anywhere.
 const MARKER: &str = "xyzzy-secret-marker";
 
-thread_local! {
-    /// Renderers run on the thread that dumps.
-    static RENDERED: Cell<usize> = const { Cell::new(0) };
-}
+/// On whatever thread that was.
+static RENDERED: AtomicUsize = AtomicUsize::new(0);
 
-/// Knows whether anybody on this thread ever asked it for its text.
+/// Knows whether anybody ever asked it for its text.
 #[derive(Clone)]
 struct Token(String);
 
@@ -29,7 +35,7 @@ impl Token {
     }
 
     fn render(&self) -> &str {
-        RENDERED.set(RENDERED.get() + 1);
+        RENDERED.fetch_add(1, Ordering::Relaxed);
         &self.0
     }
 }
@@ -52,14 +58,32 @@ impl Serialize for Token {
     }
 }
 
+/// In every output that there is, and in what is kept of it in memory.
 fn assert_hidden(namespace: &str) {
-    for dump in [dump(), of(namespace)] {
-        let (text, json) = (dump.to_string(), dump.to_json());
-        assert!(!text.contains(MARKER), "in {namespace}: {text}");
-        assert!(!json.contains(MARKER), "in {namespace}: {json}");
-        assert!(!format!("{dump:?}").contains(MARKER));
+    let options = DumpOptions::new().namespace(namespace).stale_after(Duration::ZERO);
+    let mut streamed = Vec::new();
+    options.write_text(&mut streamed).unwrap();
+    options.write_json(&mut streamed).unwrap();
+    options.write_ndjson(&mut streamed).unwrap();
+    let patient = options.clone().patience(Duration::from_secs(30)).take();
+    for dump in [dump(), of(namespace), options.take(), patient] {
+        dump.write_text(&mut streamed).unwrap();
+        dump.write_ndjson(&mut streamed).unwrap();
+        let diff = of(namespace).since(&dump);
+        let gone = DumpDiff::from_json(&dump.to_json(), "{}").unwrap();
+        let said = format!(
+            "{dump}{}{dump:?}{:?}{:?}{diff}{diff:?}{}{gone}{gone:?}{}",
+            dump.to_json(),
+            dump.contexts(),
+            dump.findings(),
+            diff.to_json(),
+            gone.to_json()
+        );
+        assert!(!said.contains(MARKER), "in {namespace}: {said}");
     }
-    assert_eq!(RENDERED.get(), 0, "a secret of {namespace} was rendered");
+    let streamed = String::from_utf8(streamed).unwrap();
+    assert!(!streamed.contains(MARKER), "in {namespace}: {streamed}");
+    assert_eq!(RENDERED.load(Ordering::Relaxed), 0, "a secret of {namespace} was rendered");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The text: for people, and for `grep`.
 
-use std::{fmt, net::Ipv4Addr, thread};
+use std::{fmt, net::Ipv4Addr, thread, time::Duration};
 
 use threadctx::{DumpOptions, Key, get_thread_ctx};
 
@@ -19,6 +19,7 @@ fn normalised(text: &str) -> String {
             && word.ends_with(['s', 'm', 'h']);
         match word {
             _ if is_time => "<time>".to_owned(),
+            "1.0s)" => "<age>".to_owned(),
             _ if is_age => "<age>".to_owned(),
             _ if word.starts_with("ThreadId(") => "ThreadId(#)".to_owned(),
             _ => word.to_owned(),
@@ -89,6 +90,44 @@ fn the_text_is_one_header_line_per_context_and_one_line_per_value() {
 }
 
 #[test]
+fn groups_marks_findings_and_cuts_have_their_places() {
+    let start = |name: &str, namespace: &'static str, value: &'static str| {
+        let worker = Worker::with(thread::Builder::new().name(name.to_owned()));
+        worker.run(move || drop(get_thread_ctx().namespace(namespace).insert("role", value).unwrap()));
+        worker
+    };
+    let _workers =
+        [("pool-0", "io"), ("pool-1", "io"), ("pool-2", "cpu"), ("pool-3", "io"), ("pool-4", "io")]
+            .map(|(name, value)| start(name, "golden groups", value));
+    let options = DumpOptions::new().namespace("golden groups").max_contexts(4).stale_after(Duration::ZERO);
+    let whole = options.take().to_string();
+    let text = normalised(&whole);
+    let body = text.lines().skip(1).collect::<Vec<_>>().join("\n");
+    let expected = r#"4 contexts: 4 threads, 0 tasks | 4 values, 17 B | 0 secret, 0 truncated, 0 busy
+
+3 threads alike: "pool-0".."pool-1", "pool-3" ThreadId(#) ThreadId(#) last write <age> ago !!!
+    golden groups.role = "io" <age>
+
+"pool-2" ThreadId(#) tid # running last write <age> ago !!!
+    golden groups.role = "cpu" <age>
+
+Findings
+  ! "pool-0" ThreadId(#) no write for <age>
+  ! "pool-1" ThreadId(#) no write for <age>
+  ! "pool-2" ThreadId(#) no write for <age>
+  ! "pool-3" ThreadId(#) no write for <age>
+
+Left out: 1 context, 0 values of others (limits: 4 contexts, 16.0 MiB, <age>"#;
+    // The ages decide the order of the findings, and whether the others' last writes are within the last second.
+    fn sorted(text: &str) -> Vec<&str> {
+        let mut lines: Vec<_> = text.lines().map(|line| line.split(" while ").next().unwrap()).collect();
+        lines.sort();
+        lines
+    }
+    assert_eq!(sorted(&body), sorted(expected), "{whole}");
+}
+
+#[test]
 fn the_ages_stand_in_one_column() {
     let worker = Worker::start();
     worker.run(|| {
@@ -113,7 +152,7 @@ fn the_oldest_context_comes_first() {
     let workers: Vec<_> = ["one", "two", "three"]
         .map(|name| {
             let worker = Worker::with(thread::Builder::new().name(name.to_owned()));
-            worker.run(|| drop(get_thread_ctx().namespace("text order").insert("a", 1).unwrap()));
+            worker.run(move || drop(get_thread_ctx().namespace("text order").insert("a", name).unwrap()));
             worker
         })
         .into();

@@ -1,0 +1,173 @@
+//! Which contexts and values a dump takes in.
+
+use super::picture::{Content, DumpedContext, DumpedValue};
+use crate::{
+    context::Context,
+    names::Named,
+    slot::{RawSlot, Slot},
+};
+
+/// How often a dump looks at a slot that is being written before it calls it busy.
+pub(super) const LOOKS: Option<u32> = Some(10_000);
+
+/// Nothing in it: everything is wanted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Filter {
+    /// Any of these, if there are some.
+    pub(super) namespaces: Vec<Pattern>,
+    /// Any of these, if there are some.
+    pub(super) threads: Vec<Pattern>,
+    /// All of these.
+    pub(super) values: Vec<Condition>,
+    /// In microseconds.
+    pub(super) stale_for: Option<u64>,
+}
+
+/// That a value is shown as a text that matches.
+#[derive(Clone, Debug)]
+pub(super) struct Condition {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) text: Pattern,
+}
+
+/// A text in which `*` stands for anything.
+#[derive(Clone, Debug)]
+pub(super) enum Pattern {
+    /// There is no star in it.
+    Exactly(String),
+    Starred(String),
+}
+
+impl From<&str> for Pattern {
+    fn from(pattern: &str) -> Self {
+        if pattern.contains('*') {
+            Self::Starred(pattern.to_owned())
+        } else {
+            Self::Exactly(pattern.to_owned())
+        }
+    }
+}
+
+impl Pattern {
+    fn matches(&self, text: &str) -> bool {
+        match self {
+            Self::Exactly(pattern) => pattern == text,
+            Self::Starred(pattern) => matches(pattern, text),
+        }
+    }
+}
+
+impl Filter {
+    /// Whether values of the namespace are wanted, as such.
+    pub(super) fn wants(&self, namespace: &str) -> bool {
+        self.namespaces.is_empty() || any_matches(&self.namespaces, namespace)
+    }
+
+    /// Whether such values have to be looked at: they are wanted, or a condition is about one of them.
+    pub(super) fn needs(&self, namespace: &str) -> bool {
+        self.wants(namespace)
+            || self.is_conditional() && self.values.iter().any(|value| value.namespace == namespace)
+    }
+
+    /// Whether it depends on how values are shown.
+    pub(super) fn is_conditional(&self) -> bool {
+        !self.values.is_empty()
+    }
+
+    /// Whether the thread's name is wanted; nobody's name is empty.
+    pub(super) fn wants_thread(&self, name: Option<&str>) -> bool {
+        self.threads.is_empty() || any_matches(&self.threads, name.unwrap_or(""))
+    }
+
+    /// Whether the context has a value that is wanted, or may have, or everything is wanted.
+    pub(super) fn wants_values_of(&self, context: Option<&Context>) -> bool {
+        self.namespaces.is_empty()
+            || context.is_some_and(|context| wanted_slots(self, context).next().is_some())
+    }
+
+    /// Whether the context as it was rendered meets the conditions on its values.
+    pub(super) fn accepts(&self, context: &DumpedContext) -> bool {
+        self.values.iter().all(|condition| {
+            let value = context.value(&condition.namespace, &condition.name);
+            value.is_some_and(|value| condition.is_met_by(value))
+        })
+    }
+
+    /// When a value that is wanted was last written, as the slots have it; 0 if none was, as far as anybody counts.
+    pub(super) fn last_write(&self, context: &Context) -> u64 {
+        let written = |slot: &RawSlot| slot.history().0;
+        let last = if self.namespaces.is_empty() {
+            context.raw_slots().filter(|slot| slot.is_filled()).map(written).max()
+        } else {
+            wanted_slots(self, context).map(written).max()
+        };
+        last.unwrap_or(0)
+    }
+}
+
+impl Condition {
+    /// A text in quotes is met with or without them.
+    fn is_met_by(&self, value: &DumpedValue) -> bool {
+        let Some(text) = value.text() else { return false };
+        let unquoted = match &value.value {
+            Content::Json(json) => serde_json::from_str::<String>(json.get()).ok(),
+            _ => text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).map(str::to_owned),
+        };
+        self.text.matches(text) || unquoted.is_some_and(|text| self.text.matches(&text))
+    }
+}
+
+/// The slots of the context that have a value that is wanted, or may have.
+fn wanted_slots<'c>(filter: &'c Filter, context: &'c Context) -> impl Iterator<Item = &'c RawSlot> {
+    let wants_name = |slot: &Slot<Named>| {
+        let wants = |named: &Named| filter.wants(&named.about.title.namespace);
+        filter.namespaces.is_empty() || slot.look(LOOKS, wants).unwrap_or(Some(true)) == Some(true)
+    };
+    let names = context.names().into_iter().flat_map(|names| names.filled());
+    let names = names.filter(move |(_, slot)| wants_name(slot)).map(|(_, slot)| &**slot);
+    let keys = context.filled_keys().filter(|(key, _)| filter.wants(key.namespace())).map(|(_, slot)| slot);
+    keys.chain(names)
+}
+
+fn any_matches(patterns: &[Pattern], text: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(text))
+}
+
+/// Whether `text` matches `pattern`, in which there is a star: each part between two stars is looked for behind
+/// the one before it, the first and the last where they must stand.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return false };
+    let Some(mut text) = text.strip_prefix(first) else { return false };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for part in middle.split('*') {
+        let Some(at) = text.find(part) else { return false };
+        text = &text[at + part.len()..];
+    }
+    text.ends_with(last)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        for (pattern, text, expected) in [
+            ("http", "http", true),
+            ("http", "https", false),
+            ("http*", "http", true),
+            ("http*", "https", true),
+            ("*http", "my.http", true),
+            ("h*p", "http", true),
+            ("h*p", "https", false),
+            ("*", "", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("ab*bc", "abc", false),
+            ("**", "x", true),
+        ] {
+            assert_eq!(Pattern::from(pattern).matches(text), expected, "{pattern} {text}");
+        }
+    }
+}
