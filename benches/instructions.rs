@@ -28,16 +28,16 @@ mod page;
 const ALLOWED: [(&str, f64); 12] = [
     ("with", 31.0),
     ("get", 102.0),
-    ("get_or_init, present", 625.0),
+    ("get_or_init, present", 276.0),
     ("set, opaque", 37.0),
     ("set, visible", 61.0),
-    ("set, after a get", 1140.0),
+    ("set, after a get", 747.0),
     ("update", 76.0),
-    ("enter + leave", 1258.0),
-    ("Namespace::get", 607.0),
-    ("Namespace::insert", 1467.0),
+    ("enter + leave", 803.0),
+    ("Namespace::get", 638.0),
+    ("Namespace::insert", 1440.0),
     ("context + get_in", 457.0),
-    ("register + 4 keys + exit", 15044.0),
+    ("register + 4 keys + exit", 8062.0),
 ];
 
 /// Operations per count. The first ones, not counted, are to meet what happens only once.

@@ -14,7 +14,9 @@ use crate::{
 
 static KEY: Key<u64> = Key::new("compare", "key");
 
-pub(crate) const COLUMNS: [(&str, fn(&Plan) -> Measured); 6] = [
+type Measure = fn(&Plan) -> Measured;
+
+pub(crate) const COLUMNS: [(&str, Measure); 6] = [
     ("read", read),
     ("write", write),
     ("enter + leave", enter_and_leave),

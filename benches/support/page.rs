@@ -9,6 +9,8 @@ pub(crate) fn replace(name: &str, text: &str) {
     let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
     let (before, rest) = page.split_once(&begin).expect("the page has the marker");
     let (_, after) = rest.split_once(&end).expect("the page has the end marker");
+    // A type's parameters are no HTML.
+    let text = text.replace('<', "\\<");
     let page = format!("{before}{begin}{}\n\n{text}{end}{after}", circumstances());
     fs::write(&file, page).expect("the page can be written");
 }
