@@ -26,9 +26,8 @@ mod support {
     pub(crate) mod worker;
 }
 
-/// What an empty context may cost beside its entry in the registry's map. The budget is 512: docs/verification.md.
-const EMPTY: isize = 536;
-/// What each value may cost beside its own size.
+/// What an empty context may cost beside its entry in the registry's map, and each value beside its own size.
+const EMPTY: isize = 512;
 const PER_VALUE: isize = 64;
 /// What a burst of any size may leave behind.
 const LEFT: isize = 16 << 10;
