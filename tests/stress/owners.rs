@@ -23,7 +23,39 @@ static ENDED: AtomicU64 = AtomicU64::new(0);
 static LEFT: AtomicU64 = AtomicU64::new(0);
 
 /// What [`steady`] counts up. Never absent once it is there.
-pub(crate) static STEADY: Key<[u64; 6]> = Key::new("stress, steady", "steady").debug();
+pub(crate) static STEADY: Key<Count> = Key::new("stress, steady", "steady").debug();
+
+/// How many counts there may be: the present one, and what readers hold or were in the middle of.
+const COUNTS: u64 = 64;
+static COUNTS_ALIVE: AtomicU64 = AtomicU64::new(0);
+
+/// A number in many copies.
+#[derive(Debug)]
+pub(crate) struct Count([u64; 6]);
+
+impl Count {
+    fn new(number: u64) -> Self {
+        COUNTS_ALIVE.fetch_add(1, Ordering::SeqCst);
+        Self([number; 6])
+    }
+
+    /// Its number, if it is whole.
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.0.iter().all(|copy| *copy == self.0[0]).then_some(self.0[0])
+    }
+}
+
+impl Clone for Count {
+    fn clone(&self) -> Self {
+        Self::new(self.0[0])
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        COUNTS_ALIVE.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 thread_local! {
     /// Whether merges fail on this thread: at an exit, that is, since the crowd asks for no totals.
@@ -223,17 +255,19 @@ impl Member {
 pub(crate) fn steady(mut random: Random) {
     for n in 1.. {
         match random.below(4) {
-            0 => STEADY.set([n; 6]),
-            1 => drop(STEADY.replace([n; 6])),
-            2 if STEADY.update(|value| *value = [n; 6]).is_some() => (),
+            0 => STEADY.set(Count::new(n)),
+            1 => drop(STEADY.replace(Count::new(n))),
+            2 if STEADY.update(|value| *value = Count::new(n)).is_some() => (),
             _ => {
-                if STEADY.with(|_| STEADY.set([n; 6])).is_none() {
-                    STEADY.set([n; 6]);
+                if STEADY.with(|_| STEADY.set(Count::new(n))).is_none() {
+                    STEADY.set(Count::new(n));
                 }
             }
         }
-        let is_mine = STEADY.with(|value| *value == [n; 6]);
-        check(is_mine == Some(true), || format!("{n} was written and is not there"));
+        let is_mine = STEADY.with(Count::number) == Some(Some(n));
+        check(is_mine, || format!("{n} was written and is not there"));
+        let alive = COUNTS_ALIVE.load(Ordering::SeqCst);
+        check(alive < COUNTS, || format!("{alive} values of one key are alive"));
         count(Op::Writes, 1);
         if !goes_on() {
             break;

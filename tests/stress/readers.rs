@@ -102,9 +102,9 @@ impl Reader {
 
     fn look_at_steady(&mut self) {
         for (ident, value) in owners::STEADY.iter() {
-            let last = self.steady.insert(ident, value[0]);
-            check(*value == [value[0]; 6], || format!("torn: {value:?}"));
-            check(last <= Some(value[0]), || format!("{value:?} after {last:?}"));
+            let Some(number) = value.number() else { return check(false, || format!("torn: {value:?}")) };
+            let last = self.steady.insert(ident, number);
+            check(last <= Some(number), || format!("{number} after {last:?}"));
             count(Op::Reads, 1);
         }
         // Seen once, it is absent at no moment until it exits, which is when the round is over.
