@@ -23,7 +23,7 @@ use crate::{
     sync::thread_cells,
 };
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 use crate::sync::LocalCell;
 
 /// How often a dump looks at a slot that is being written before it calls it busy.
