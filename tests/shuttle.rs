@@ -4,17 +4,18 @@
 //! `RUSTFLAGS="--cfg shuttle" cargo test --release --test shuttle --target-dir target/shuttle`
 //!
 //! In the environment, each on demand: `SHUTTLE_SEED=random` (or a number), `SHUTTLE_ITERATIONS=100000` for each
-//! scenario, and `SHUTTLE_REPLAY=schedule.txt` with the name of one test: the schedule that it printed when it failed.
+//! scenario, and `SHUTTLE_REPLAY=FILE` with the name of one test, to see one interleaving again: a test that fails says
+//! into which file it has written its schedule.
 #![cfg(shuttle)]
 
 use std::{
-    env, fs,
+    env,
     hash::{BuildHasher, RandomState},
     time::Instant,
 };
 
 use shuttle::{
-    Config, MaxSteps, Runner,
+    Config, FailurePersistence, MaxSteps, Runner,
     scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler},
 };
 
@@ -52,6 +53,7 @@ fn config() -> Config {
     config.stack_size = 1 << 18;
     config.max_steps = MaxSteps::FailAfter(200_000);
     config.silence_warnings = true;
+    config.failure_persistence = FailurePersistence::File(Some(env!("CARGO_TARGET_TMPDIR").into()));
     config
 }
 
@@ -66,8 +68,7 @@ fn run(scheduler: impl Scheduler + 'static, scenario: fn()) -> usize {
 /// changes; or in the one interleaving that is to be seen again.
 fn check(name: &str, usual: usize, scenario: fn()) {
     if let Some(path) = setting("SHUTTLE_REPLAY") {
-        let schedule = fs::read_to_string(&path).expect("SHUTTLE_REPLAY names a file");
-        run(ReplayScheduler::new_from_encoded(schedule.trim()), scenario);
+        run(ReplayScheduler::new_from_file(path).expect("SHUTTLE_REPLAY names a file"), scenario);
         return;
     }
     let (seed, iterations, started) = (seed(), iterations(usual), Instant::now());

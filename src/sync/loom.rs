@@ -11,6 +11,9 @@ pub(crate) use loom::{
     thread::{LocalKey, yield_now},
 };
 
+/// Room for seven keys.
+pub(crate) const BUCKET_BITS: u32 = 2;
+
 /// An atomic of a static. Loom's cannot be made at compile time: this one is made in each run when it is first looked at.
 pub(crate) struct StaticUsize {
     first: usize,

@@ -24,7 +24,7 @@ mod once;
 
 pub use arc::{Arc, Weak, at_next_share};
 pub(crate) use checker::{
-    LocalKey, Mutex, MutexGuard, StaticUsize,
+    BUCKET_BITS, LocalKey, Mutex, MutexGuard, StaticUsize,
     atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     filled_array, globals, spin_loop, thread_cells, yield_now,
 };
@@ -34,7 +34,6 @@ use crate::{Ident, TaskId};
 
 /// Small, since each entry and each bucket is another step to interleave.
 pub(crate) const FIRST_BUCKET: usize = 1;
-pub(crate) const BUCKET_BITS: u32 = 2;
 pub(crate) const CHAINS: usize = 1;
 
 /// Hashes alike in each run, so that a schedule can be run again.

@@ -6,6 +6,9 @@ pub(crate) use shuttle::{
     thread::{LocalKey, yield_now},
 };
 
+/// Room for 127 keys.
+pub(crate) const BUCKET_BITS: u32 = 3;
+
 pub(crate) type StaticUsize = atomic::AtomicUsize;
 
 pub(crate) mod atomic {

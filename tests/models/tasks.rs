@@ -41,7 +41,7 @@ fn a_context_that_moves_is_read_all_along() {
         let owner = task.handle();
         let reader = thread::spawn(move || read_in(key, &owner));
         let there = task.clone();
-        let other = thread::spawn(move || drop(there.poll(|| set(key, 2))));
+        let other = thread::spawn(move || assert!(there.poll(|| set(key, 2)).is_some()));
         other.join().unwrap();
         task.poll(|| set(key, 3));
         assert!(matches!(reader.join().unwrap(), Some(1..=3)));
