@@ -12,7 +12,7 @@ pub(crate) use loom::{
 };
 
 /// Room for seven keys.
-pub(crate) const BUCKET_BITS: u32 = 2;
+pub(crate) const BUCKETS: usize = 4;
 
 /// An atomic of a static. Loom's cannot be made at compile time: this one is made in each run when it is first looked at.
 pub(crate) struct StaticUsize {

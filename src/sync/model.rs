@@ -24,7 +24,7 @@ mod once;
 
 pub use arc::{Arc, Weak, at_next_share};
 pub(crate) use checker::{
-    BUCKET_BITS, LocalKey, Mutex, MutexGuard, StaticUsize,
+    BUCKETS, LocalKey, Mutex, MutexGuard, StaticUsize,
     atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     filled_array, globals, spin_loop, thread_cells, yield_now,
 };

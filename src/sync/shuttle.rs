@@ -7,7 +7,7 @@ pub(crate) use shuttle::{
 };
 
 /// Room for 127 keys.
-pub(crate) const BUCKET_BITS: u32 = 3;
+pub(crate) const BUCKETS: usize = 8;
 
 pub(crate) type StaticUsize = atomic::AtomicUsize;
 
