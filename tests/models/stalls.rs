@@ -6,7 +6,7 @@ use threadctx::{
     modelled::{Arc, at_next_share},
 };
 
-use super::{Event, Tracked, key, set, thread};
+use super::{Event, Tracked, key, leaked, set, thread};
 use crate::model;
 
 /// The two ends of a stall.
@@ -103,5 +103,65 @@ fn a_name_is_written_past_a_reader_that_stalls_inside() {
         stall.over.happen();
         assert_eq!(reader.join().unwrap(), Some(1));
         exit_thread_ctx();
+    });
+}
+
+/// A value whose end waits.
+struct Waits {
+    number: u64,
+    until: Option<std::sync::Arc<Event>>,
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.until.iter().for_each(|until| until.wait());
+    }
+}
+
+/// The owner displaces a value whose drop waits for a reader of the same slot to have got through.
+fn drop_that_waits_for_a_reader(key: &'static Key<Waits>, before: impl FnOnce()) {
+    let has_read = Event::new();
+    key.set(Waits { number: 1, until: Some(std::sync::Arc::clone(&has_read)) });
+    before();
+    let owner = get_thread_ctx().handle();
+    let reader = thread::spawn(move || {
+        let found = key.get_in(&owner).expect("there is a value at any time");
+        has_read.happen();
+        found.number
+    });
+    key.set(Waits { number: 2, until: None });
+    assert!(matches!(reader.join().unwrap(), 1 | 2));
+    exit_thread_ctx();
+}
+
+#[test]
+fn a_reader_does_not_wait_for_the_drop_of_what_a_write_displaces() {
+    model("a drop that waits for a reader", 3, || {
+        drop_that_waits_for_a_reader(leaked(Key::new("model", "waits")), || ());
+    });
+}
+
+#[test]
+fn a_reader_does_not_wait_for_the_drop_of_what_was_handed_out_before() {
+    model("a drop that waits, once exposed", 3, || {
+        let key = leaked(Key::new("model", "waits"));
+        drop_that_waits_for_a_reader(key, || drop(key.get()));
+    });
+}
+
+#[test]
+fn a_reader_does_not_wait_for_the_drops_of_an_exit() {
+    model("an exit whose drop waits for a reader", 3, || {
+        let key = leaked(Key::new("model", "waits"));
+        let has_looked = Event::new();
+        key.set(Waits { number: 1, until: Some(std::sync::Arc::clone(&has_looked)) });
+        let owner = get_thread_ctx().handle();
+        let reader = thread::spawn(move || {
+            let found = key.get_in(&owner);
+            has_looked.happen();
+            found.map(|value| value.number)
+        });
+        exit_thread_ctx();
+        assert!(matches!(reader.join().unwrap(), None | Some(1)));
     });
 }
