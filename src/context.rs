@@ -2,8 +2,6 @@
 
 use std::{cell::Cell, fmt, marker::PhantomData, sync::Arc, thread::Thread};
 
-use once_cell::race::OnceBox;
-
 use crate::{
     AccessError, Dump, DumpOptions, Ident, Namespace, NamespaceRef, TaskId, clock,
     current::{self, Carrier, Owner, OwnerCell},
@@ -13,7 +11,7 @@ use crate::{
     os, registry,
     slot::{KeySlots, Outgoing, RawSlot, RetireList},
     stats,
-    sync::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+    sync::{AtomicU8, AtomicU32, AtomicU64, OnceBox, Ordering},
 };
 
 /// Where a context is in its life.

@@ -29,7 +29,7 @@ use crate::{
     sync::{self, this_thread, thread_cells},
 };
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 use crate::sync::LocalCell;
 
 /// In [`CURRENT`] after the exit. No allocation has this address: it is below any that is aligned for a context.
@@ -51,7 +51,7 @@ thread_cells! {
 /// Runs the thread's exit when the thread's locals are dropped.
 struct AtThreadExit;
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 impl Drop for AtThreadExit {
     fn drop(&mut self) {
         leave(GONE);

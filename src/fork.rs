@@ -3,14 +3,14 @@
 //! The locks of ours that a child goes on using (hooks, totals) are taken before each fork and let go of after it on
 //! both sides, so that no vanished thread holds one. The registry's map is not: it is replaced, see `registry.rs`.
 
-#[cfg(all(unix, not(loom)))]
+#[cfg(all(unix, not(any(loom, shuttle))))]
 pub(crate) use unix::watch;
 
 /// Where there is no fork there is nothing to watch for.
-#[cfg(any(not(unix), loom))]
+#[cfg(any(not(unix), loom, shuttle))]
 pub(crate) fn watch() {}
 
-#[cfg(all(unix, not(loom)))]
+#[cfg(all(unix, not(any(loom, shuttle))))]
 mod unix {
     use std::{
         cell::Cell,

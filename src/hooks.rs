@@ -4,14 +4,14 @@ use std::{
     fmt, mem,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
 use crate::{
     ThreadCtx, fork,
     panics::{self, What},
-    sync::{Mutex, MutexGuard, globals, lock},
+    sync::{AtomicBool, Mutex, MutexGuard, globals, lock},
 };
 
 type Hook = Arc<dyn Fn(ThreadCtx) + Send + Sync>;
@@ -27,11 +27,11 @@ pub(crate) struct Lists {
 
 globals! {
     static LISTS: Mutex<Lists> = Mutex::new(Lists { start: None, exit: None });
+    /// Whether there ever was a hook: most programs have none, and their threads need not look.
+    static ANY: AtomicBool = AtomicBool::new(false);
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
-/// Whether there ever was a hook: most programs have none, and their threads need not look.
-static ANY: AtomicBool = AtomicBool::new(false);
 
 #[derive(Clone, Copy)]
 enum When {

@@ -7,6 +7,8 @@ use std::{
     thread::ThreadId,
 };
 
+use crate::sync::globals;
+
 /// Who a context belongs to: a thread or a task. Never given to another one within the process.
 ///
 /// Prints as logs do: `ThreadId(7)`, `TaskId(12)`.
@@ -39,7 +41,9 @@ pub enum Ident {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(u64);
 
-static TASKS: AtomicU64 = AtomicU64::new(0);
+globals! {
+    static TASKS: AtomicU64 = AtomicU64::new(0);
+}
 
 impl TaskId {
     /// Nobody's: what a thread answers that is so far gone that not even std knows it any more.

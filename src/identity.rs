@@ -3,11 +3,7 @@
 //! Keys are statics, so identities are never removed, and looking one up takes no lock: nobody waits for a thread that
 //! is descheduled here, and a forked child finds nothing locked.
 
-use std::{
-    any::Any,
-    panic::Location,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-};
+use std::{any::Any, panic::Location};
 
 use once_cell::race::OnceRef;
 
@@ -17,15 +13,12 @@ use crate::{
     dump::Shown,
     error::Holder,
     slot::{At, RawSlot, Shared, Table, ValueType},
-    sync::globals,
+    sync::{AtomicBool, AtomicUsize, CHAINS, Ordering, filled_array, globals},
     title::TitleRef,
 };
 
-/// How many chains the identities are spread over.
-const CHAINS: usize = 1024;
-
 globals! {
-    static BY_NAME: [Chain<&'static Identity>; CHAINS] = [const { Chain::new() }; CHAINS];
+    static BY_NAME: [Chain<&'static Identity>; CHAINS] = filled_array![Chain::new(); CHAINS];
     static BY_INDEX: Table<OnceRef<'static, Identity>> = Table::new();
     /// Indexes given out.
     static INDEXES: AtomicUsize = AtomicUsize::new(0);

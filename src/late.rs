@@ -5,7 +5,7 @@ use std::{cell::Cell, mem};
 
 use crate::{stats, sync::thread_cells};
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 use crate::sync::LocalCell;
 
 /// How many late arrivals drop one inside the other: as many as an exit has rounds.

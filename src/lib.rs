@@ -60,7 +60,7 @@
 //! `Send + Sync + 'static`, since other threads may read it. What is `Send` only goes into a `Mutex`; what is neither
 //! belongs in `thread_local!`.
 
-#![cfg_attr(loom, allow(dead_code, reason = "models do not fork"))]
+#![cfg_attr(any(loom, shuttle), allow(dead_code, reason = "models do not fork"))]
 
 mod accessors;
 mod chain;
@@ -111,9 +111,9 @@ pub use snapshot::{Snapshot, SnapshotScope};
 pub use spawn::{spawn, spawn_with};
 pub use stats::{Stats, stats};
 
-/// What the models' values are shared by.
-#[cfg(loom)]
-pub use sync::{Arc, Weak};
+/// What models need of the inside.
+#[cfg(any(loom, shuttle))]
+pub mod modelled;
 
 /// The README's sample is tested as it stands.
 #[cfg(doctest)]

@@ -1,18 +1,18 @@
-//! The primitives every protocol of the crate is written with: std's, or loom's when the models run.
+//! The primitives every protocol of the crate is written with: std's, or those of a checker when the models run (`--cfg
+//! loom` or `--cfg shuttle`).
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 #[path = "sync/real.rs"]
 mod primitives;
 
-#[cfg(loom)]
-#[expect(unsafe_code, reason = "loom has no `Weak`")]
+#[cfg(any(loom, shuttle))]
 #[path = "sync/model.rs"]
 mod primitives;
 
 pub(crate) use primitives::*;
 
-#[cfg(loom)]
-pub use primitives::{Arc, Weak};
+#[cfg(any(loom, shuttle))]
+pub use primitives::{Arc, Weak, at_next_share};
 
 /// Locks a mutex of ours. None is ever held while user code runs, so a poisoned one still guards sound data.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{panics, slot::Shared, sync::thread_cells};
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 use crate::sync::LocalCell;
 
 /// A count of a value, which may be the last one by the time it goes: a panic in the value's drop is contained.

@@ -1,13 +1,12 @@
 //! Where the slots of keys are: one place per key, the same in every context.
 
-use std::{
-    marker::PhantomData,
-    mem, ptr,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::{marker::PhantomData, mem, ptr};
 
 use super::{At, Busy, RawSlot, Shared, Slot, Table};
-use crate::identity::Identity;
+use crate::{
+    identity::Identity,
+    sync::{Ordering, StaticUsize},
+};
 
 /// Where a key's slot is in every context.
 ///
@@ -38,28 +37,28 @@ impl<T: Send + Sync + 'static> Place<T> {
 
 /// A place that becomes known once.
 pub(crate) struct PlaceCell<T> {
-    bits: AtomicUsize,
+    bits: StaticUsize,
     of: PhantomData<fn() -> T>,
 }
 
 impl<T> PlaceCell<T> {
     pub(crate) const fn nowhere() -> Self {
-        Self { bits: AtomicUsize::new(At::<RawSlot>::NOWHERE.bits()), of: PhantomData }
+        Self { bits: StaticUsize::new(At::<RawSlot>::NOWHERE.bits()), of: PhantomData }
     }
 
     #[inline]
-    pub(crate) fn get(&self) -> Place<T> {
+    pub(crate) fn get(&'static self) -> Place<T> {
         // Relaxed: it is a number; the owner that follows it made the slot itself, a reader goes by the bucket's acquire.
         Place { at: At::from_bits(self.bits.load(Ordering::Relaxed)), of: PhantomData }
     }
 
     /// The same, on the cold path: whoever finds the place there finds its identity counted.
-    pub(crate) fn get_acquire(&self) -> Place<T> {
+    pub(crate) fn get_acquire(&'static self) -> Place<T> {
         // Acquire: pairs with the release in `set`.
         Place { at: At::from_bits(self.bits.load(Ordering::Acquire)), of: PhantomData }
     }
 
-    pub(crate) fn set(&self, place: Place<T>) {
+    pub(crate) fn set(&'static self, place: Place<T>) {
         // Release: pairs with the acquire in `get_acquire`.
         self.bits.store(place.at.bits(), Ordering::Release);
     }

@@ -1,37 +1,49 @@
-//! The primitives as loom has them. Models run many threads as coroutines on one, so std cannot tell them apart.
+//! The primitives as the checkers have them. Both run many threads as coroutines on one, so std cannot tell them apart.
 
 use std::{
     cell::Cell,
     collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
     ops::Deref,
     thread::Thread,
 };
 
+#[cfg(loom)]
+#[path = "loom.rs"]
+mod checker;
+
+#[cfg(shuttle)]
+#[path = "shuttle.rs"]
+mod checker;
+
+#[expect(unsafe_code, reason = "neither checker has an `Arc` with a `Weak` whose counts it sees")]
 #[path = "model_arc.rs"]
 mod arc;
+#[path = "model_once.rs"]
+mod once;
 
-pub use arc::{Arc, Weak};
-pub(crate) use loom::{
-    hint::spin_loop,
-    sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
-    },
-    thread::yield_now,
+pub use arc::{Arc, Weak, at_next_share};
+pub(crate) use checker::{
+    BUCKETS, LocalKey, Mutex, MutexGuard, StaticUsize,
+    atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    filled_array, globals, spin_loop, thread_cells, yield_now,
 };
+pub(crate) use once::OnceBox;
 
 use crate::{Ident, TaskId};
 
-/// Small, since each entry and each bucket is another step for loom to interleave.
+/// Small, since each entry and each bucket is another step to interleave.
 pub(crate) const FIRST_BUCKET: usize = 1;
-pub(crate) const BUCKETS: usize = 4;
+pub(crate) const CHAINS: usize = 1;
+
+/// Hashes alike in each run, so that a schedule can be run again.
+type Shard<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// Stands for the registry's map: a lock per shard, as there.
-pub(crate) struct Map<K, V>(Vec<Mutex<HashMap<K, V>>>);
+pub(crate) struct Map<K, V>(Vec<Mutex<Shard<K, V>>>);
 
 pub(crate) fn map<K, V>(_: usize) -> Map<K, V> {
-    Map((0..2).map(|_| Mutex::new(HashMap::new())).collect())
+    Map((0..2).map(|_| Mutex::new(Shard::default())).collect())
 }
 
 /// What the map's look-ups give.
@@ -46,7 +58,7 @@ impl<V> Deref for Entry<V> {
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> Map<K, V> {
-    fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, V>> {
+    fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V>> {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         super::lock(&self.0[hasher.finish() as usize % self.0.len()])
@@ -80,20 +92,6 @@ impl<K: Eq + Hash + Clone, V: Clone> Map<K, V> {
     }
 }
 
-macro_rules! thread_cells {
-    ($($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;)*) => {
-        ::loom::thread_local! { $($(#[$meta])* static $name: $type = $init;)* }
-    };
-}
-pub(crate) use thread_cells;
-
-macro_rules! globals {
-    ($($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;)*) => {
-        ::loom::lazy_static! { $($(#[$meta])* static ref $name: $type = $init;)* }
-    };
-}
-pub(crate) use globals;
-
 /// What std's thread-locals of a `Cell` can do by themselves.
 pub(crate) trait LocalCell<T: Copy> {
     fn get(&'static self) -> T;
@@ -103,7 +101,7 @@ pub(crate) trait LocalCell<T: Copy> {
     }
 }
 
-impl<T: Copy + 'static> LocalCell<T> for loom::thread::LocalKey<Cell<T>> {
+impl<T: Copy + 'static> LocalCell<T> for LocalKey<Cell<T>> {
     fn get(&'static self) -> T {
         self.with(Cell::get)
     }

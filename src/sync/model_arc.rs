@@ -1,14 +1,19 @@
-//! `Arc` and `Weak` as std has them, count by count, on loom's atomics. Loom's own `Arc` has no `Weak`, and one that is
-//! upgraded at the wrong moment is just what the slot protocol has to survive.
+//! `Arc` and `Weak` as std has them, count by count, on the checker's atomics. Loom's own `Arc` has no `Weak`, and one that
+//! is upgraded at the wrong moment is just what the slot protocol has to survive; shuttle's is std's, whose counts it does
+//! not see.
 
 use std::{
+    cell::Cell,
     fmt,
     mem::{ManuallyDrop, offset_of},
     ops::Deref,
     ptr::{self, NonNull},
 };
 
-use loom::sync::atomic::{AtomicUsize, Ordering, fence};
+use super::{
+    checker::{Track, atomic::fence},
+    {AtomicUsize, Ordering, thread_cells, yield_now},
+};
 
 /// In `weak`: `get_mut` is looking at the counts.
 const LOCKED: usize = usize::MAX;
@@ -19,8 +24,18 @@ struct Inner<T> {
     /// The weak ones, and one more for all the strong ones together.
     weak: AtomicUsize,
     /// Loom reports it if this is never dropped.
-    tracked: loom::alloc::Track<()>,
+    tracked: Track<()>,
     value: ManuallyDrop<T>,
+}
+
+thread_cells! {
+    static AT_NEXT_SHARE: Cell<Option<Box<dyn FnOnce()>>> = Cell::new(None);
+}
+
+/// Has `code` run where this thread next takes a count by a value's address. A reader does so inside a slot, so there it
+/// can be made to stay.
+pub fn at_next_share(code: impl FnOnce() + 'static) {
+    AT_NEXT_SHARE.with(|next| next.set(Some(Box::new(code))));
 }
 
 /// A strong count.
@@ -44,7 +59,7 @@ impl<T> Arc<T> {
         let inner = Inner {
             strong: AtomicUsize::new(1),
             weak: AtomicUsize::new(1),
-            tracked: loom::alloc::Track::new(()),
+            tracked: Track::new(()),
             value: ManuallyDrop::new(value),
         };
         Self(NonNull::from(Box::leak(Box::new(inner))))
@@ -71,6 +86,7 @@ impl<T> Arc<T> {
     /// # Safety
     /// See std's.
     pub unsafe fn increment_strong_count(value: *const T) {
+        AT_NEXT_SHARE.with(Cell::take).into_iter().for_each(|code| code());
         // SAFETY: the caller's promise.
         let this = ManuallyDrop::new(unsafe { Self::from_raw(value) });
         let _more = ManuallyDrop::new(Self::clone(&this));
@@ -98,7 +114,7 @@ impl<T> Arc<T> {
             if more {
                 return Weak(this.0);
             }
-            loom::thread::yield_now();
+            yield_now();
         }
     }
 
@@ -174,6 +190,14 @@ impl<T> Drop for Weak<T> {
         }
     }
 }
+
+impl<T: PartialEq> PartialEq for Arc<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Eq> Eq for Arc<T> {}
 
 impl<T: fmt::Debug> fmt::Debug for Arc<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

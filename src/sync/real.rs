@@ -12,10 +12,15 @@ pub(crate) use std::{
     hint::spin_loop,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     thread::yield_now,
 };
+
+/// One that sits in a static.
+pub(crate) type StaticUsize = AtomicUsize;
+
+pub(crate) use once_cell::race::OnceBox;
 
 pub(crate) use crate::os::at_thread_end;
 
@@ -24,6 +29,8 @@ use crate::{Ident, ident::IdentHasher};
 /// How many entries a table begins with, and how many buckets it may have.
 pub(crate) const FIRST_BUCKET: usize = 8;
 pub(crate) const BUCKETS: usize = 24;
+/// How many chains the identities are spread over.
+pub(crate) const CHAINS: usize = 1024;
 
 /// The registry's map.
 pub(crate) type Map<K, V> = dashmap::DashMap<K, V, BuildHasherDefault<IdentHasher>>;
@@ -47,6 +54,14 @@ macro_rules! globals {
     };
 }
 pub(crate) use globals;
+
+/// An array of so many, each made afresh.
+macro_rules! filled_array {
+    ($element:expr; $length:expr) => {
+        [const { $element }; $length]
+    };
+}
+pub(crate) use filled_array;
 
 /// Gives the processor away for a while, after giving it away for a moment did not help.
 pub(crate) fn pause() {
