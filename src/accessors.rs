@@ -2,9 +2,10 @@
 
 /// Makes documented functions from a key, so that a module can keep the key private and export what it likes of it.
 ///
-/// Each part is optional, in any order, with a name and a visibility of yours: `get` gives another count of the value,
-/// `set` puts one in, `with` runs a closure with it, `take` takes it out, and `scope` runs a closure with one in its place.
-/// Doc comments go on all of them. Several keys may follow one another.
+/// Each part is optional, in any order, with a name and a visibility of yours: `get` gives another count of the value and
+/// `cloned` a clone, `with` runs a closure with it, `set` puts one in, `take` takes it out, `scope` runs a closure with
+/// one in its place, and `enter` has one there for as long as the guard that it gives. Doc comments go on all of them.
+/// Several keys may follow one another.
 ///
 /// ```
 /// mod identity {
@@ -52,6 +53,14 @@ macro_rules! accessors {
             $key.get()
         }
     };
+    (@cloned [$(#[$meta:meta])*] $key:ident $type:ty; [$vis:vis] $name:ident) => {
+        $(#[$meta])*
+        ///
+        /// Gives a clone of the current context's value, if it has one.
+        $vis fn $name() -> ::core::option::Option<$type> {
+            $key.cloned()
+        }
+    };
     (@set [$(#[$meta:meta])*] $key:ident $type:ty; [$vis:vis] $name:ident) => {
         $(#[$meta])*
         ///
@@ -84,9 +93,17 @@ macro_rules! accessors {
             $key.scope(value, f)
         }
     };
+    (@enter [$(#[$meta:meta])*] $key:ident $type:ty; [$vis:vis] $name:ident) => {
+        $(#[$meta])*
+        ///
+        /// Puts `value` in the current context, until the guard drops and puts back what was there.
+        $vis fn $name(value: $type) -> $crate::Scope<$type> {
+            $key.enter(value)
+        }
+    };
     (@$part:ident $meta:tt $key:ident $type:ty; $vis:tt $name:ident) => {
         ::core::compile_error!(::core::concat!(
-            "accessors!: `", ::core::stringify!($part), "` is none of get, set, with, take, scope"
+            "accessors!: `", ::core::stringify!($part), "` is none of get, cloned, with, set, take, scope, enter"
         ));
     };
 }

@@ -89,6 +89,21 @@ pin_project! {
     /// # Panics
     ///
     /// When polled after it was done.
+    ///
+    /// ```
+    /// use threadctx::{FutureExt, InContext, Key};
+    ///
+    /// static STEP: Key<&str> = Key::new("job", "step").debug().inherit();
+    ///
+    /// /// One that waits to be polled.
+    /// fn job() -> InContext<impl Future<Output = ()>> {
+    ///     STEP.scope("queued", || async { STEP.set("working") }.in_context())
+    /// }
+    ///
+    /// let job = job();
+    /// assert_eq!(STEP.get_in(&job.handle()).as_deref(), Some(&"queued"));
+    /// assert_eq!(STEP.get(), None);
+    /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct InContext<F> {
         // Nothing once it is done.

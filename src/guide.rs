@@ -1,5 +1,8 @@
 //! The pages of `docs/`, as they stand in the repository.
 
+#[doc = include_str!("../docs/coming-from.md")]
+pub mod coming_from {}
+
 #[doc = include_str!("../docs/design.md")]
 pub mod design {}
 

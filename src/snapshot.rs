@@ -231,6 +231,19 @@ impl fmt::Debug for Snapshot {
 /// back their own "before", as [`Scope`](crate::Scope)s do. It belongs to the context in which it was made: where that one is
 /// not current when it drops, it touches nothing and is counted in [`stats`](crate::stats()).
 ///
+/// ```
+/// use threadctx::{Key, Snapshot};
+///
+/// static USER: Key<&str> = Key::new("http", "user").inherit();
+///
+/// let alices = USER.scope("alice", Snapshot::capture);
+/// USER.set("bob");
+/// let scope = alices.enter();
+/// assert_eq!(USER.cloned(), Some("alice"));
+/// drop(scope);
+/// assert_eq!(USER.cloned(), Some("bob"));
+/// ```
+///
 /// A guard stays on its thread:
 ///
 /// ```compile_fail,E0277

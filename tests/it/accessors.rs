@@ -9,6 +9,7 @@ mod identity {
 
     static CURRENT_USER: Key<User> = Key::new("accessors", "user");
     static TRIES: Key<u32> = Key::new("accessors", "tries");
+    static PAGE: Key<u32> = Key::new("accessors", "page");
     static QUIET: Key<u32> = Key::new("accessors", "quiet");
 
     accessors! {
@@ -22,6 +23,7 @@ mod identity {
         }
         /// How often it was tried: any part may be left out, in any order, with or without a comma at the end.
         TRIES: u32 { set: pub(super) set_tries, get: pub(super) tries }
+        PAGE: u32 { enter: pub(super) enter_page, cloned: pub(super) page }
         QUIET: u32 { get: private_and_unused_outside }
     }
 
@@ -79,4 +81,14 @@ fn the_value_is_found_by_name_all_the_same() {
     login::log_in("bob");
     let namespace = threadctx::get_thread_ctx().namespace("accessors");
     assert_eq!(namespace.get::<identity::User>("user").unwrap().unwrap().0, "bob");
+}
+
+#[test]
+fn a_guard_puts_back_what_was_there_and_a_clone_is_the_callers() {
+    assert_eq!(identity::page(), None);
+    let outer = identity::enter_page(1);
+    drop(identity::enter_page(2));
+    assert_eq!(identity::page(), Some(1));
+    drop(outer);
+    assert_eq!(identity::page(), None);
 }
