@@ -77,6 +77,7 @@ pub mod guide;
 mod hooks;
 mod ident;
 mod identity;
+mod integrations;
 mod key;
 mod late;
 mod names;
@@ -100,6 +101,12 @@ pub use error::{AccessError, Refused, TypeMismatch};
 pub use future::{FutureExt, InContext};
 pub use hooks::{HookGuard, on_thread_exit, on_thread_start};
 pub use ident::{Ident, TaskId};
+#[cfg(feature = "rayon")]
+pub use integrations::rayon;
+#[cfg(feature = "tokio")]
+pub use integrations::tokio;
+#[cfg(feature = "tower")]
+pub use integrations::tower;
 pub use key::Key;
 pub use namespace::{Namespace, NamespaceRef};
 pub use registry::{context, contexts};
