@@ -123,6 +123,27 @@ pin_project! {
 }
 
 impl<F> InContext<F> {
+    /// A future with a context of its own that is current already while `make` makes the future, with the values of
+    /// `snapshot`. So `make` can put in what the task is to begin with, whether that travels or not.
+    ///
+    /// ```
+    /// use threadctx::{InContext, Key, Snapshot};
+    ///
+    /// static JOB: Key<u64> = Key::new("queue", "job");
+    ///
+    /// let task = InContext::begin(Snapshot::default(), || {
+    ///     JOB.set(7);
+    ///     async { JOB.cloned() }
+    /// });
+    /// assert_eq!(JOB.get_in(&task.handle()).as_deref(), Some(&7));
+    /// assert_eq!(JOB.cloned(), None);
+    /// ```
+    pub fn begin(snapshot: Snapshot, make: impl FnOnce() -> F) -> Self {
+        let mut task = Task::begin(snapshot);
+        let future = task.run(make);
+        Self { future: Some(future), task }
+    }
+
     /// A handle to the task's context, for everybody; once the task is done it is an exited one.
     ///
     /// ```

@@ -309,7 +309,10 @@
 //!
 //! | feature | brings | costs |
 //! |---|---|---|
-//! | none | everything on this page | dashmap, once_cell, pin-project-lite, serde with serde_json, thiserror, libc on Unix |
+//! | none | everything on this page but what follows | dashmap, once_cell, pin-project-lite, serde with serde_json, thiserror, libc on Unix |
+//! | `tokio` | spawns that carry, runtime workers that register by name | tokio's `rt` |
+//! | `rayon` | jobs that carry, pool workers that register by name | rayon |
+//! | `tower` | a layer that gives each request a context with an id | http, tower-layer, tower-service |
 //!
 //! For the owner a read is a dozen instructions without a call, and a write in place one uncontended compare-exchange; where a
 //! dump shows the value, the write looks at the coarse clock as well. A name instead of a key costs a hash. A thread pays some
@@ -340,6 +343,7 @@ pub mod guide;
 mod hooks;
 mod ident;
 mod identity;
+mod integrations;
 mod key;
 mod late;
 mod names;
@@ -366,6 +370,12 @@ pub use error::{AccessError, Refused, TypeMismatch};
 pub use future::{FutureExt, InContext};
 pub use hooks::{HookGuard, on_thread_exit, on_thread_start};
 pub use ident::{Ident, TaskId};
+#[cfg(feature = "rayon")]
+pub use integrations::rayon;
+#[cfg(feature = "tokio")]
+pub use integrations::tokio;
+#[cfg(feature = "tower")]
+pub use integrations::tower;
 pub use key::Key;
 pub use namespace::{Namespace, NamespaceRef};
 pub use registry::{context, contexts};

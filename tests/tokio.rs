@@ -1,0 +1,260 @@
+//! Feature `tokio`: what is spawned through it carries, and workers are registered from start to stop.
+
+#![cfg(not(loom))]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use threadctx::{
+    FutureExt, Ident, Key, Snapshot, State, contexts, exit_thread_ctx, get_thread_ctx, tokio as twin,
+    tokio::BuilderExt,
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::{Barrier, oneshot},
+    task::{JoinSet, LocalSet, yield_now},
+};
+
+const NS: &str = "tokio";
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+fn is_task() -> bool {
+    matches!(get_thread_ctx().ident(), Ident::Task(_))
+}
+
+#[test]
+fn a_spawned_task_carries_and_a_plain_one_does_not() {
+    static KEY: Key<u8> = Key::new(NS, "spawn").inherit();
+    runtime().block_on(async {
+        KEY.set(1);
+        let seen = async { (KEY.cloned(), yield_now().await, KEY.cloned(), is_task()) };
+        assert_eq!(twin::spawn(seen).await.unwrap(), (Some(1), (), Some(1), true));
+        assert_eq!(tokio::spawn(async { (KEY.cloned(), is_task()) }).await.unwrap(), (None, false));
+        KEY.take();
+    });
+}
+
+#[test]
+fn a_local_task_carries() {
+    static KEY: Key<u8> = Key::new(NS, "local").inherit();
+    let local = LocalSet::new();
+    runtime().block_on(local.run_until(async {
+        KEY.set(1);
+        let here = std::rc::Rc::new(());
+        let task = twin::spawn_local(async move { (yield_now().await, drop(here), KEY.cloned()).2 });
+        KEY.take();
+        assert_eq!(task.await.unwrap(), Some(1));
+    }));
+}
+
+#[test]
+fn a_blocking_job_carries_and_leaves_the_thread_as_it_was() {
+    static KEY: Key<u8> = Key::new(NS, "blocking").inherit();
+    let one_thread = Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    one_thread.block_on(async {
+        tokio::task::spawn_blocking(|| KEY.set(9)).await.unwrap();
+        KEY.set(1);
+        let seen = twin::spawn_blocking(|| KEY.replace(5).as_deref().copied()).await.unwrap();
+        assert_eq!(seen, Some(1));
+        let empty = KEY.scope(0, || (KEY.take(), twin::spawn_blocking(|| KEY.cloned())).1);
+        assert_eq!(empty.await.unwrap(), None);
+        assert_eq!(tokio::task::spawn_blocking(|| KEY.cloned()).await.unwrap(), Some(9));
+        KEY.take();
+    });
+}
+
+#[test]
+fn a_panic_in_any_of_them_is_the_join_handles_and_leaves_nothing() {
+    static KEY: Key<Arc<()>> = Key::new(NS, "panics").inherit();
+    let value = Arc::new(());
+    let one_thread = Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    one_thread.block_on(async {
+        KEY.set(Arc::clone(&value));
+        let task = twin::spawn(async {
+            yield_now().await;
+            panic!("expected")
+        });
+        let job = twin::spawn_blocking(|| panic!("expected"));
+        KEY.take();
+        assert!(task.await.unwrap_err().is_panic());
+        assert!(job.await.unwrap_err().is_panic());
+        assert!(tokio::task::spawn_blocking(|| KEY.get().is_none()).await.unwrap());
+    });
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+fn the_parts_serve_where_there_is_no_twin() {
+    static KEY: Key<usize> = Key::new(NS, "parts").inherit();
+    let runtime = runtime();
+    runtime.block_on(async {
+        let mut set = JoinSet::new();
+        for number in 0..20 {
+            KEY.scope(number, || {
+                set.spawn(async move { (yield_now().await, number, KEY.cloned()) }.in_context())
+            });
+        }
+        while let Some(seen) = set.join_next().await {
+            let ((), number, seen) = seen.unwrap();
+            assert_eq!(seen, Some(number));
+        }
+        let job = KEY.scope(7, Snapshot::capture).wrap(|| KEY.cloned());
+        assert_eq!(runtime.handle().spawn_blocking(job).await.unwrap(), Some(7));
+    });
+}
+
+#[test]
+fn workers_are_listed_by_name_from_their_start_and_gone_when_the_runtime_is() {
+    let hooked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&hooked);
+    let _hook = threadctx::on_thread_exit(move |ctx| {
+        let is_worker = ctx.handle().thread_name() == Some("listed");
+        counted.fetch_add(usize::from(is_worker), Ordering::SeqCst);
+    });
+    let mut builder = Builder::new_multi_thread();
+    let runtime = builder.worker_threads(3).thread_name("listed").register_workers().build().unwrap();
+    let blocking = runtime.block_on(runtime.spawn_blocking(|| std::thread::current().id())).unwrap();
+    let listed = || contexts().into_iter().filter(|context| context.thread_name() == Some("listed"));
+    assert_eq!(threadctx::context(blocking).unwrap().thread_name(), Some("listed"));
+    // All three are up once each is in a task that waits for the others.
+    runtime.block_on(async {
+        let all = Arc::new(std::sync::Barrier::new(3));
+        let tasks = [(); 3].map(|()| {
+            let all = Arc::clone(&all);
+            tokio::spawn(async move { _ = all.wait() })
+        });
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    let workers: Vec<_> = listed().collect();
+    assert_eq!(workers.len(), 4);
+    drop(runtime);
+    assert!(workers.iter().all(|worker| worker.state() == State::Exited));
+    assert_eq!((listed().count(), hooked.load(Ordering::SeqCst)), (0, 4));
+}
+
+#[test]
+fn the_last_hook_set_wins_as_tokio_has_it_and_ours_are_a_list() {
+    let ours = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&ours);
+    let _hook = threadctx::on_thread_start(move |ctx| {
+        counted.fetch_add(usize::from(ctx.handle().thread_name() == Some("last wins")), Ordering::SeqCst);
+    });
+    let theirs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&theirs);
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(1).thread_name("last wins").on_thread_start(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let runtime = builder.register_workers().build().unwrap();
+    runtime.block_on(runtime.spawn(async {})).unwrap();
+    assert_eq!((theirs.load(Ordering::SeqCst), ours.load(Ordering::SeqCst)), (0, 1));
+}
+
+#[test]
+fn select_cancels_half_way_and_the_task_exits_there() {
+    static KEY: Key<Arc<()>> = Key::new(NS, "select");
+    runtime().block_on(async {
+        let value = Arc::new(());
+        let inner = Arc::clone(&value);
+        let never = async move { (KEY.set(inner), std::future::pending::<()>().await).1 }.in_context();
+        let context = never.handle();
+        tokio::select! {
+            biased;
+            () = never => unreachable!(),
+            () = yield_now() => (),
+        }
+        assert_eq!((Arc::strong_count(&value), context.state()), (1, State::Exited));
+    });
+}
+
+#[test]
+fn a_runtime_dropped_with_tasks_in_it_exits_them() {
+    static KEY: Key<Arc<()>> = Key::new(NS, "shutdown");
+    let value = Arc::new(());
+    let runtime = runtime();
+    let handles: Vec<_> = (0..100)
+        .map(|_| {
+            let value = Arc::clone(&value);
+            let task = async move { (KEY.set(value), std::future::pending::<()>().await).1 }.in_context();
+            let context = task.handle();
+            runtime.spawn(task);
+            context
+        })
+        .collect();
+    runtime.block_on(yield_now());
+    drop(runtime);
+    assert!(handles.iter().all(|context| context.state() == State::Exited));
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+fn block_on_and_block_in_place_inside_a_task_keep_its_context() {
+    static KEY: Key<u8> = Key::new(NS, "block").inherit();
+    let runtime = runtime();
+    let handle = runtime.handle().clone();
+    let task = async move {
+        KEY.set(1);
+        let inside = tokio::task::block_in_place(|| {
+            assert!(!exit_thread_ctx());
+            (KEY.cloned(), handle.block_on(async { KEY.replace(2).as_deref().copied() }.in_context()))
+        });
+        (inside, KEY.cloned())
+    };
+    let seen = runtime.block_on(async { twin::spawn(task).await.unwrap() });
+    assert_eq!(seen, ((Some(1), Some(1)), Some(1)));
+}
+
+#[test]
+fn tasks_that_meet_on_few_threads_see_their_own() {
+    static KEY: Key<usize> = Key::new(NS, "meet");
+    runtime().block_on(async {
+        let all = Arc::new(Barrier::new(50));
+        let tasks: Vec<_> = (0..50)
+            .map(|number| {
+                let all = Arc::clone(&all);
+                twin::spawn(async move {
+                    for _ in 0..10 {
+                        KEY.set(number);
+                        all.wait().await;
+                        assert_eq!(KEY.cloned(), Some(number));
+                        tokio::time::sleep(Duration::from_micros(1)).await;
+                        assert_eq!(KEY.cloned(), Some(number));
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_task_that_waits_is_listed_and_says_who_carries_it_when_it_runs() {
+    runtime().block_on(async {
+        let (go, wait) = oneshot::channel::<()>();
+        let task = async move {
+            wait.await.unwrap();
+            let me = get_thread_ctx().handle();
+            assert_eq!(me.carrier(), Some(std::thread::current().id().into()));
+            me
+        };
+        let task = task.in_context();
+        let waiting = task.handle();
+        let task = tokio::spawn(task);
+        assert_eq!(threadctx::context(waiting.ident()).unwrap().state(), State::Running);
+        go.send(()).unwrap();
+        assert_eq!(task.await.unwrap().ident(), waiting.ident());
+        assert_eq!((waiting.state(), waiting.carrier()), (State::Exited, None));
+    });
+}
