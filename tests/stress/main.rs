@@ -9,7 +9,7 @@
 use std::{
     env, process,
     sync::{
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -54,6 +54,8 @@ const SLACK: isize = 64 << 10;
 
 /// Says when the round is over.
 static OVER: AtomicBool = AtomicBool::new(false);
+/// How many threads may be reading others' values.
+static READING: AtomicUsize = AtomicUsize::new(0);
 
 fn goes_on() -> bool {
     !OVER.load(Ordering::Relaxed)
@@ -69,17 +71,24 @@ fn seed_of_the_day() -> u64 {
     Random::new(since.as_nanos() as u64 ^ u64::from(process::id())).next()
 }
 
+/// Runs one of the three that read.
+fn reading(role: fn(Random), random: Random) {
+    role(random);
+    READING.fetch_sub(1, Ordering::SeqCst);
+}
+
 /// One round: everybody at once, until the time is over.
 fn round(random: &mut Random) {
     OVER.store(false, Ordering::Relaxed);
+    READING.store(3, Ordering::SeqCst);
     let mut roles: Vec<fn(Random)> = vec![
         owners::crowd,
         owners::crowd,
         owners::steady,
         owners::hooks,
-        readers::reader,
-        readers::reader,
-        readers::dumper,
+        |random| reading(readers::reader, random),
+        |random| reading(readers::reader, random),
+        |random| reading(readers::dumper, random),
     ];
     #[cfg(unix)]
     roles.push(readers::forker);

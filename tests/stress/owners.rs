@@ -9,7 +9,7 @@ use std::{
 use threadctx::{Key, State, context, exit_thread_ctx, get_thread_ctx, on_thread_exit, on_thread_start};
 
 use crate::{
-    CENSUS, goes_on,
+    CENSUS, READING, goes_on,
     report::{Fault, Op, check, count},
     support::random::Random,
     values::{KEYS, NS, TITLES, Value, caught, fail, hook_may_fail, note},
@@ -25,8 +25,6 @@ static LEFT: AtomicU64 = AtomicU64::new(0);
 /// What [`steady`] counts up. Never absent once it is there.
 pub(crate) static STEADY: Key<Count> = Key::new("stress, steady", "steady").debug();
 
-/// How many counts there may be: the present one, and what readers hold or were in the middle of.
-const COUNTS: u64 = 64;
 static COUNTS_ALIVE: AtomicU64 = AtomicU64::new(0);
 
 /// A number in many copies.
@@ -164,7 +162,9 @@ impl Member {
         if self.random.one_in(8) {
             MERGE_FAILS.set(true);
         }
-        for _ in 0..10 + self.random.below(60) {
+        // Some live long enough to be met again and again.
+        let length = if self.random.one_in(8) { 3_000 } else { 60 };
+        for _ in 0..10 + self.random.below(length) {
             caught(|| self.step());
             caught(|| self.check_own());
         }
@@ -254,6 +254,7 @@ impl Member {
 /// Writes one key in every way that never leaves it absent.
 pub(crate) fn steady(mut random: Random) {
     for n in 1.. {
+        let is_alone = READING.load(Ordering::SeqCst) == 0;
         match random.below(4) {
             0 => STEADY.set(Count::new(n)),
             1 => drop(STEADY.replace(Count::new(n))),
@@ -266,10 +267,11 @@ pub(crate) fn steady(mut random: Random) {
         }
         let is_mine = STEADY.with(Count::number) == Some(Some(n));
         check(is_mine, || format!("{n} was written and is not there"));
-        let alive = COUNTS_ALIVE.load(Ordering::SeqCst);
-        check(alive < COUNTS, || format!("{alive} values of one key are alive"));
         count(Op::Writes, 1);
-        if !goes_on() {
+        // What was kept for readers goes with the first write after the last of them.
+        if !goes_on() && is_alone {
+            let alive = COUNTS_ALIVE.load(Ordering::SeqCst);
+            check(alive == 1, || format!("{alive} values of one key are alive"));
             break;
         }
     }
