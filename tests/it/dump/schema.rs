@@ -1,6 +1,11 @@
 //! The JSON Schema in the docs describes what real dumps are.
 
-use std::{fmt, thread, time::Duration};
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use threadctx::{DumpOptions, Key, get_thread_ctx};
@@ -38,8 +43,10 @@ impl fmt::Debug for Panics {
     }
 }
 
-/// A context with a value of every kind, and of every kind of trouble.
-fn worker() -> Worker {
+/// A context with a value of every kind, and of every kind of trouble; the only one for as long as the result is kept.
+fn worker() -> (Worker, MutexGuard<'static, ()>) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     static JSON: Key<Vec<u8>> = Key::new("schema", "json").json();
     static SHOWN: Key<String> = Key::new("schema", "display").display();
     let worker = Worker::with(thread::Builder::new().name("schema".to_owned()));
@@ -53,7 +60,7 @@ fn worker() -> Worker {
         namespace.insert_secret("secret", ()).unwrap();
         namespace.insert("panics", Panics).unwrap();
     });
-    worker
+    (worker, turn)
 }
 
 fn options() -> DumpOptions {
