@@ -18,7 +18,7 @@ use threadctx::{
     ContextRef, DumpOptions, Ident, Key, Scope, State, contexts, exit_thread_ctx, get_thread_ctx,
 };
 
-use crate::support::{watchdog::within_a_minute, worker::Worker};
+use crate::{alone, support::worker::Worker};
 
 const NS: &str = "crosswise";
 
@@ -546,6 +546,6 @@ proptest! {
     fn whatever_owners_do_each_read_of_others_finds_what_was_there_at_a_moment_within_it(
         programs in vec(vec(step(), 5..60), 1..=2),
     ) {
-        within_a_minute(move || run(programs, 20));
+        alone(move || run(programs, 20));
     }
 }

@@ -7,6 +7,7 @@
 
 mod churn;
 mod counts;
+mod crosswise;
 mod hooks;
 mod nested_dump;
 

@@ -3,7 +3,6 @@
 #![cfg(not(loom))]
 
 mod accessors;
-mod crosswise;
 mod drops;
 mod dump;
 mod errors;
