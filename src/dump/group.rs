@@ -118,6 +118,7 @@ pub(super) fn are_alike(one: &DumpedContext, other: &DumpedContext) -> bool {
 fn is_plain(context: &DumpedContext) -> bool {
     let is_main = context.name.as_deref() == Some("main");
     !is_main
+        && context.unmoved.is_empty()
         && context.carries.is_none()
         && context.carrier.is_none()
         && context.run_state != Some(super::facts::GONE)
@@ -130,7 +131,7 @@ fn parts(value: &DumpedValue) -> (&str, &str, &str, &str, &str, bool, Option<boo
     (value.namespace(), value.name(), type_name, shown, content.text(), *truncated, *inherited)
 }
 
-fn hash(context: &DumpedContext) -> u64 {
+pub(super) fn hash(context: &DumpedContext) -> u64 {
     let mut hasher = DefaultHasher::new();
     (context.kind, context.state, context.stale).hash(&mut hasher);
     context.values.iter().for_each(|value| parts(value).hash(&mut hasher));
