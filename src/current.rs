@@ -70,7 +70,8 @@ pub(crate) struct OwnerCell<T>(T);
 
 // SAFETY: `Owner::own` and `Owner::index` are the only ways in, and an `Owner` exists only on the thread that the context
 // is current on; one context is current on one thread at a time. A task's is next current elsewhere when its `Task`,
-// which is exclusive, has got there, and whatever brought it orders the two. `T: Send` since it is used there, and dropped
+// which is exclusive, has got there, and whatever brought it orders the two. One whose thread does not exist any more is
+// taken over once, by `bury`, after the system has ordered the two. `T: Send` since it is used there, and dropped
 // by whoever lets go of the context last.
 unsafe impl<T: Send> Sync for OwnerCell<T> {}
 
@@ -88,7 +89,8 @@ pub(crate) struct Owner<'a> {
 }
 
 impl<'a> Owner<'a> {
-    /// `context` must be current on this thread, or have been until a borrow of it that has not ended was left behind.
+    /// `context` must be current on this thread, or have been until a borrow of it that has not ended was left behind, or
+    /// have been taken from a thread that does not exist any more, by this one: see [`bury`].
     fn of(context: &'a Context) -> Self {
         Self { context, not_send: PhantomData }
     }
