@@ -155,7 +155,7 @@ fn write_group(out: &mut impl Write, group: &Group<'_>, style: TextStyle) -> fmt
     if group.sample.state != "running" {
         write!(out, "  {}", group.sample.state)?;
     }
-    if let Some(run_state) = group.sample.run_state {
+    if let Some(run_state) = group.run_state {
         write!(out, "  ({run_state})")?;
     }
     if let Some(ages) = group.last_write {
