@@ -21,7 +21,9 @@ use std::{
 use crate::{
     Ident, Snapshot, TaskId,
     context::{Context, Own, State},
-    exit, hooks,
+    exit::{self, Leftovers},
+    ghosts::Ghost,
+    hooks,
     identity::Identity,
     names::{NameIndex, Named},
     registry,
@@ -68,7 +70,8 @@ pub(crate) struct OwnerCell<T>(T);
 
 // SAFETY: `Owner::own` and `Owner::index` are the only ways in, and an `Owner` exists only on the thread that the context
 // is current on; one context is current on one thread at a time. A task's is next current elsewhere when its `Task`,
-// which is exclusive, has got there, and whatever brought it orders the two. `T: Send` since it is used there, and dropped
+// which is exclusive, has got there, and whatever brought it orders the two. One whose thread does not exist any more is
+// taken over once, by `bury`, after the system has ordered the two. `T: Send` since it is used there, and dropped
 // by whoever lets go of the context last.
 unsafe impl<T: Send> Sync for OwnerCell<T> {}
 
@@ -86,7 +89,8 @@ pub(crate) struct Owner<'a> {
 }
 
 impl<'a> Owner<'a> {
-    /// `context` must be current on this thread, or have been until a borrow of it that has not ended was left behind.
+    /// `context` must be current on this thread, or have been until a borrow of it that has not ended was left behind, or
+    /// have been taken from a thread that does not exist any more, by this one: see [`bury`].
     fn of(context: &'a Context) -> Self {
         Self { context, not_send: PhantomData }
     }
@@ -302,6 +306,28 @@ fn over(context: &Context) {
     registry::remove(context);
 }
 
+/// Ends a context whose thread died without an exit, and gives what was in it; `None` if it had its exit after all, or if
+/// another sweep was first.
+pub(crate) fn bury(ghost: &Ghost) -> Option<Leftovers> {
+    let context = ghost.context();
+    // A child that was forked past the handlers may take its own context for its parent's thread's.
+    let is_own = ptr::eq(HOME.get(), Arc::as_ptr(context));
+    if is_own || context.state() == State::Exited || !context.take_from_the_dead() {
+        return None;
+    }
+    context.set_state(State::Exiting);
+    // The one owner: by the INVARIANT of `Ghost` the thread that was is no more and all it did is seen here, and the swap
+    // keeps other sweeps out.
+    let owner = Owner::of(context);
+    context.raw_slots().for_each(|slot| slot.abandon_borrows(owner));
+    let left = exit::take_all_of_the_dead(owner);
+    over(context);
+    // SAFETY: the count that was in the `HOME` of the thread, which died with it: an exit would have set `Exited` before it
+    // let go of the count.
+    drop(unsafe { Arc::from_raw(Arc::as_ptr(context)) });
+    Some(left)
+}
+
 /// Keeps a context that has exited, where a borrow further up the stack goes on, until that borrow's end.
 fn park(context: &Arc<Context>) {
     let owner = Owner::of(context);
@@ -478,6 +504,21 @@ pub(crate) fn after_fork() {
     registry::restart(count);
     own.into_iter().for_each(|own| own.after_fork(Owner::of(own)));
     owner(|owner| owner.context().after_fork(owner));
+}
+
+/// The contexts of this thread: the current one, and its own if that is another. For panic hooks: nothing in here panics or
+/// asks std who the thread is.
+pub(crate) fn contexts_here() -> Vec<Arc<Context>> {
+    let home = HOME.get();
+    let own = (!home.is_null()).then(|| {
+        // SAFETY: by `HOME`'s INVARIANT the pointer of an `Arc` that is alive.
+        unsafe { Arc::increment_strong_count(home) };
+        // SAFETY: the count just taken.
+        unsafe { Arc::from_raw(home) }
+    });
+    let mut contexts: Vec<_> = handle().into_iter().chain(own).collect();
+    contexts.dedup_by(|one, other| Arc::ptr_eq(one, other));
+    contexts
 }
 
 /// Another count of the current context.

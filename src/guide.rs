@@ -6,6 +6,9 @@ pub mod coming_from {}
 #[doc = include_str!("../docs/design.md")]
 pub mod design {}
 
+#[doc = include_str!("../docs/outlets.md")]
+pub mod outlets {}
+
 #[doc = include_str!("../docs/limits.md")]
 pub mod limits {}
 

@@ -138,6 +138,13 @@ impl Identity {
         !self.stays.load(Ordering::Relaxed)
     }
 
+    /// From now on the writes of its values are noted with the time.
+    #[cfg(not(any(loom, shuttle)))]
+    pub(crate) fn note_times(&self) {
+        // Relaxed: as above.
+        self.stamped.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn exit_hook(&self) -> Option<&'static dyn Declared> {
         self.declared.iter().copied().find(|key| key.has_exit_hook())
     }

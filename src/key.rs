@@ -725,6 +725,15 @@ impl<T: Send + Sync + 'static> Key<T> {
         TitleRef::new(self.namespace, self.name)
     }
 
+    /// Its identity, whose writes are noted with the time from now on.
+    #[cfg(not(any(loom, shuttle)))]
+    pub(crate) fn watch(&'static self) -> Result<&'static Identity, TypeMismatch> {
+        self.try_place()?;
+        let identity = self.identity.get().expect("it is known together with the place");
+        identity.note_times();
+        Ok(identity)
+    }
+
     fn holder(&self) -> crate::error::Holder {
         crate::error::Holder { type_name: type_name::<T>(), place: self.origin }
     }

@@ -49,12 +49,15 @@
 //! | look at other threads | [`context`], [`contexts`], [`ContextRef`], [`NamespaceRef`], [`Key::iter`], [`Key::total`] |
 //! | run something when threads start and exit | [`on_thread_start`], [`on_thread_exit`], [`ThreadCtx::on_exit`], [`Key::on_exit`], [`exit_thread_ctx`] |
 //! | see everything at a glance, and what changes | [`dump`](dump()), [`DumpOptions`], [`DumpDiff`], [`stats`](stats()) |
+//! | have dumps come by themselves | [`panic_hook`](panic_hook()), [`watchdog`](watchdog()), `on_signal` |
+//! | end contexts whose threads are gone | [`sweep`](sweep()) |
 //!
 //! And to read, beside the items:
 //!
 //! - [Coming from something else](guide::coming_from): how one keeps context in Python, Java, .NET, Go, C++ and
 //!   Rust, where each goes wrong, and the same here.
 //! - [The dump](guide::dump): how to read it, what to ask for, what two of them tell.
+//! - [Where the dump comes out](guide::outlets): panics, signals, watchdogs, files.
 //! - [What travels, and when](guide::propagation): threads, pools, tasks, hop by hop.
 //! - [What it costs](guide::performance): measured, beside what you would use instead.
 //! - [How it works](guide::design), for whoever carries on.
@@ -339,6 +342,7 @@ mod error;
 mod exit;
 mod fork;
 mod future;
+mod ghosts;
 pub mod guide;
 mod hooks;
 mod ident;
@@ -349,6 +353,9 @@ mod late;
 mod names;
 mod namespace;
 mod os;
+#[cfg(not(any(loom, shuttle)))]
+mod outlets;
+mod own_thread;
 mod panics;
 mod registry;
 mod scope;
@@ -368,6 +375,7 @@ pub use dump::{
 };
 pub use error::{AccessError, Refused, TypeMismatch};
 pub use future::{FutureExt, InContext};
+pub use ghosts::sweep;
 pub use hooks::{HookGuard, on_thread_exit, on_thread_start};
 pub use ident::{Ident, TaskId};
 #[cfg(feature = "rayon")]
@@ -378,6 +386,12 @@ pub use integrations::tokio;
 pub use integrations::tower;
 pub use key::Key;
 pub use namespace::{Namespace, NamespaceRef};
+#[cfg(not(any(loom, shuttle)))]
+pub use outlets::{
+    Alarm, OutletError, PanicHook, PanicHookGuard, Watchdog, WatchdogGuard, panic_hook, watchdog,
+};
+#[cfg(all(unix, feature = "signal", not(any(loom, shuttle))))]
+pub use outlets::{OnSignal, SIGUSR1, SIGUSR2, SignalGuard, on_signal};
 pub use registry::{context, contexts};
 pub use scope::Scope;
 pub use snapshot::{Snapshot, SnapshotScope};

@@ -1,4 +1,5 @@
-//! What only the operating system knows: the coarse clock, a thread's own number, and that the process has forked.
+//! What only the operating system knows or does: the coarse clock, a thread's own number and whether it is still there, that
+//! the process has forked, signals, and standard error without a lock.
 
 #[cfg(unix)]
 pub(crate) use unix::*;
@@ -9,7 +10,7 @@ pub(crate) use other::*;
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "calls into the C library")]
 mod unix {
-    use std::{ffi::c_void, mem::MaybeUninit, num::NonZero, ptr};
+    use std::{ffi::c_void, io, mem::MaybeUninit, num::NonZero, ptr};
 
     use once_cell::race::OnceNonZeroUsize;
 
@@ -63,6 +64,44 @@ mod unix {
         }
     }
 
+    /// Whether this process has a thread by this number; `None` where the system does not tell. A thread is there until
+    /// it can run no more code of the program.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn has_thread(number: u64) -> Option<bool> {
+        let number = libc::pid_t::try_from(number).ok()?;
+        // SAFETY: the call takes nothing and cannot fail.
+        let process = unsafe { libc::getpid() };
+        // SAFETY: three numbers; signal 0 is none: only whether the thread is there is looked at.
+        let found = unsafe { libc::syscall(libc::SYS_tgkill, process, number, 0) };
+        match found {
+            0 => Some(true),
+            _ if io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH) => Some(false),
+            _ => None,
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn has_thread(_: u64) -> Option<bool> {
+        None
+    }
+
+    /// Makes visible here what threads of this process did that do not exist any more; says whether the system can. A
+    /// barrier in all that run; one that does not run has had its own when it stopped (membarrier(2)).
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn see_what_the_dead_did() -> bool {
+        let barrier = |command: libc::c_int| {
+            // SAFETY: three numbers, none of which is an address.
+            unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+        };
+        barrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+            && barrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn see_what_the_dead_did() -> bool {
+        false
+    }
+
     #[cfg(target_vendor = "apple")]
     mod number {
         pub(super) fn of_this_thread() -> u64 {
@@ -80,6 +119,66 @@ mod unix {
         }
     }
 
+    /// Standard error, past the lock of std's, which a thread may hold that is blocked or panics.
+    pub(crate) struct Stderr;
+
+    impl io::Write for Stderr {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // SAFETY: the pointer and the length are those of the bytes.
+            let written = unsafe { libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), bytes.len()) };
+            match usize::try_from(written) {
+                Ok(written) => Ok(written),
+                Err(_) => wait_if_full(io::Error::last_os_error()),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Somebody may have set standard error to not block: waits a while until it takes something, which is then an
+    /// interruption, to be tried again.
+    fn wait_if_full(error: io::Error) -> io::Result<usize> {
+        const MILLISECONDS: i32 = 1_000;
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return Err(error);
+        }
+        let mut wanted = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+        // SAFETY: the pointer is to the one entry, which is ours.
+        let ready = unsafe { libc::poll(&mut wanted, 1, MILLISECONDS) };
+        Err(if ready > 0 { io::ErrorKind::Interrupted.into() } else { error })
+    }
+
+    /// Signals that mean the very thread that gets them.
+    const ITS_OWN: [libc::c_int; 7] =
+        [libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGSYS, libc::SIGTRAP];
+
+    /// Leaves the process's signals to the program's own threads.
+    pub(crate) fn block_signals() {
+        let mut signals = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: the pointer is to a set of ours.
+        unsafe { libc::sigfillset(signals.as_mut_ptr()) };
+        for signal in ITS_OWN {
+            // SAFETY: the set is initialised.
+            unsafe { libc::sigdelset(signals.as_mut_ptr(), signal) };
+        }
+        // SAFETY: the set is initialised; it is this thread's mask that changes.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, signals.as_ptr(), ptr::null_mut()) };
+    }
+
+    /// Lets this thread take `signal`, so that there is one that does.
+    #[cfg(feature = "signal")]
+    pub(crate) fn unblock_signal(signal: libc::c_int) {
+        let mut signals = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: the pointer is to a set of ours.
+        unsafe { libc::sigemptyset(signals.as_mut_ptr()) };
+        // SAFETY: the set is initialised.
+        unsafe { libc::sigaddset(signals.as_mut_ptr(), signal) };
+        // SAFETY: as in `block_signals`.
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, signals.as_ptr(), ptr::null_mut()) };
+    }
+
     /// Has `prepare` run before each fork, and `parent` and `child` after it in the respective process, all on the
     /// thread that forks.
     pub(crate) fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) {
@@ -90,7 +189,7 @@ mod unix {
 
 #[cfg(not(unix))]
 mod other {
-    use std::{sync::OnceLock, time::Instant};
+    use std::{io, sync::OnceLock, time::Instant};
 
     static START: OnceLock<Instant> = OnceLock::new();
 
@@ -100,6 +199,30 @@ mod other {
 
     pub(crate) fn thread_number() -> u64 {
         0
+    }
+
+    pub(crate) fn has_thread(_: u64) -> Option<bool> {
+        None
+    }
+
+    pub(crate) fn see_what_the_dead_did() -> bool {
+        false
+    }
+
+    /// Where there are no signals, there is nothing to block.
+    pub(crate) fn block_signals() {}
+
+    /// Standard error as std has it.
+    pub(crate) struct Stderr;
+
+    impl io::Write for Stderr {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            io::stderr().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            io::stderr().flush()
+        }
     }
 
     /// Where there are no such late destructors, there is nothing to do.

@@ -23,6 +23,8 @@ pub struct Stats {
     pub registered: u64,
     /// Contexts that left it.
     pub exited: u64,
+    /// Contexts among the exited ones that [`sweep`](crate::sweep()) ended, since their threads were gone.
+    pub swept: u64,
     /// Panics in hooks (thread start and exit, a context's, a key's, a key's merge at exit), contained.
     pub hook_panics: u64,
     /// Panics in the drop of values at exit, or when dropped belatedly, contained.
@@ -43,6 +45,7 @@ pub struct Stats {
 pub(crate) struct Counters {
     pub(crate) registered: AtomicU64,
     pub(crate) exited: AtomicU64,
+    pub(crate) swept: AtomicU64,
     pub(crate) hook_panics: AtomicU64,
     pub(crate) drop_panics: AtomicU64,
     pub(crate) refused: AtomicU64,
@@ -76,6 +79,7 @@ pub fn stats() -> Stats {
         live: registry::live(),
         registered: read(&counters.registered),
         exited: read(&counters.exited),
+        swept: read(&counters.swept),
         hook_panics: read(&counters.hook_panics),
         drop_panics: read(&counters.drop_panics),
         refused: read(&counters.refused),

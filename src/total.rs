@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Key, current, fork,
+    Key,
+    current::{self, Owner},
+    fork,
     identity::{Declared, Identity},
     panics::{self, What},
     registry,
-    slot::{Outgoing, Shared},
+    slot::{Displaced, Outgoing, Shared},
     sync::{Arc, Mutex, MutexGuard, globals, lock},
 };
 
@@ -60,9 +62,25 @@ pub(crate) fn collect<T: Send + Sync + 'static>(key: &'static Key<T>, identity: 
 
 /// At exit: moves the current context's value from its slot to the pile of its key.
 pub(crate) fn retain(identity: &Identity, key: &dyn Declared) -> Outgoing {
+    retain_taken(identity, key, || current::owner(|owner| take(owner, identity)).flatten())
+}
+
+/// The same for a context that is not the current one.
+pub(crate) fn retain_of(owner: Owner<'_>, identity: &Identity, key: &dyn Declared) -> Outgoing {
+    retain_taken(identity, key, || take(owner, identity))
+}
+
+fn take(owner: Owner<'_>, identity: &Identity) -> Option<Displaced<()>> {
+    Some(owner.key(identity)?.exchange(None))
+}
+
+fn retain_taken(
+    identity: &Identity,
+    key: &dyn Declared,
+    take: impl FnOnce() -> Option<Displaced<()>>,
+) -> Outgoing {
     let mut retained = lock_retained();
-    let displaced = current::owner(|owner| Some(owner.key(identity)?.exchange(None))).flatten();
-    let Some(displaced) = displaced else { return Outgoing::default() };
+    let Some(displaced) = take() else { return Outgoing::default() };
     retained.0.entry(identity.index()).or_default().values.extend(displaced.shared);
     drop(retained);
     merge_some(identity.index(), key);

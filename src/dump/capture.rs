@@ -158,6 +158,7 @@ impl<'o> Capture<'o> {
             registered_us_ago: ago(context.context().registered()),
             last_write_us_ago: last_write,
             stale: last_write.is_some_and(is_stale),
+            unmoved: self.options.unmoved_in(context.ident()),
             values: self.values(now),
         }
     }

@@ -55,7 +55,7 @@ pub(super) fn short(type_name: &str) -> String {
 
 /// Microseconds, in the two units that matter.
 #[derive(Clone, Copy)]
-pub(super) struct Age(pub(super) u64);
+pub(crate) struct Age(pub(crate) u64);
 
 impl Display for Age {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

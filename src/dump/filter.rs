@@ -33,7 +33,7 @@ pub(super) struct Condition {
 
 /// A text in which `*` stands for anything.
 #[derive(Clone, Debug)]
-pub(super) enum Pattern {
+pub(crate) enum Pattern {
     /// There is no star in it.
     Exactly(String),
     Starred(String),
@@ -50,7 +50,13 @@ impl From<&str> for Pattern {
 }
 
 impl Pattern {
-    fn matches(&self, text: &str) -> bool {
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Exactly(pattern) | Self::Starred(pattern) => pattern,
+        }
+    }
+
+    pub(super) fn matches(&self, text: &str) -> bool {
         match self {
             Self::Exactly(pattern) => pattern == text,
             Self::Starred(pattern) => matches(pattern, text),

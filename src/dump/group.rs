@@ -18,6 +18,8 @@ pub(super) struct Group<'p> {
     /// Youngest and oldest, of the values that have an age.
     pub(super) ages: Vec<Option<(u64, u64)>>,
     pub(super) last_write: Option<(u64, u64)>,
+    /// What the system says of all of them, if it says the same.
+    pub(super) run_state: Option<&'static str>,
     /// Members that are in none of the ranges.
     pub(super) unlisted: usize,
     last: usize,
@@ -55,6 +57,7 @@ impl<'p> Group<'p> {
             ranges: vec![Range { first: who.clone(), last: who }],
             ages: sample.values.iter().map(|value| same(value.age_us)).collect(),
             last_write: same(sample.last_write_us_ago),
+            run_state: sample.run_state,
             unlisted: 0,
             last: place,
             sample,
@@ -68,6 +71,7 @@ impl<'p> Group<'p> {
             widen(ages, value.age_us);
         }
         widen(&mut self.last_write, context.last_write_us_ago);
+        self.run_state = self.run_state.filter(|state| context.run_state == Some(state));
         let who = Who::of(context);
         let follows = self.last + 1 == place;
         self.last = place;
@@ -107,8 +111,7 @@ pub(super) fn groups(contexts: &[DumpedContext]) -> Vec<Group<'_>> {
 /// no other.
 pub(super) fn are_alike(one: &DumpedContext, other: &DumpedContext) -> bool {
     let same = |one: &DumpedContext, other: &DumpedContext| {
-        (one.kind, one.state, one.run_state, one.stale)
-            == (other.kind, other.state, other.run_state, other.stale)
+        (one.kind, one.state, one.stale) == (other.kind, other.state, other.stale)
             && one.values.len() == other.values.len()
             && one.values.iter().zip(&other.values).all(|(one, other)| parts(one) == parts(other))
     };
@@ -118,6 +121,7 @@ pub(super) fn are_alike(one: &DumpedContext, other: &DumpedContext) -> bool {
 fn is_plain(context: &DumpedContext) -> bool {
     let is_main = context.name.as_deref() == Some("main");
     !is_main
+        && context.unmoved.is_empty()
         && context.carries.is_none()
         && context.carrier.is_none()
         && context.run_state != Some(super::facts::GONE)
@@ -130,7 +134,7 @@ fn parts(value: &DumpedValue) -> (&str, &str, &str, &str, &str, bool, Option<boo
     (value.namespace(), value.name(), type_name, shown, content.text(), *truncated, *inherited)
 }
 
-fn hash(context: &DumpedContext) -> u64 {
+pub(super) fn hash(context: &DumpedContext) -> u64 {
     let mut hasher = DefaultHasher::new();
     (context.kind, context.state, context.stale).hash(&mut hasher);
     context.values.iter().for_each(|value| parts(value).hash(&mut hasher));

@@ -4,6 +4,8 @@ use std::{fmt, io};
 
 use serde::{Serialize, Serializer};
 
+#[cfg(not(any(loom, shuttle)))]
+mod brief;
 mod capture;
 mod diff;
 mod diff_text;
@@ -23,6 +25,7 @@ mod shown;
 mod stream;
 mod style;
 mod text;
+mod unmoved;
 mod view;
 
 use picture::Picture;
@@ -32,8 +35,15 @@ pub use diff::{DumpDiff, DumpReadError};
 pub use findings::Finding;
 pub use options::DumpOptions;
 pub use picture::{DumpCounts, DumpedContext, DumpedValue};
-pub(crate) use shown::Shown;
 pub use style::TextStyle;
+
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) use brief::{Brief, Who, in_full};
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) use escape::Age;
+pub(crate) use shown::Shown;
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) use unmoved::{Unmoved, Watched};
 
 /// A picture of all contexts at one time, owned: nothing of the program is held.
 ///

@@ -9,6 +9,7 @@ use super::{
     picture::Limits,
     stream,
     text::{Layout, TextSink},
+    unmoved::{Marks, Unmoved},
 };
 use crate::{ContextRef, Ident, registry};
 
@@ -50,6 +51,7 @@ pub struct DumpOptions {
     /// In microseconds.
     pub(super) stale_after: Option<u64>,
     is_grouped: bool,
+    marks: Marks,
     pub(super) style: TextStyle,
 }
 
@@ -79,6 +81,7 @@ impl DumpOptions {
             patience: None,
             stale_after: None,
             is_grouped: true,
+            marks: Marks::new(),
             style: TextStyle::plain(),
         }
     }
@@ -334,6 +337,24 @@ impl DumpOptions {
 
     pub(crate) fn take_of(&self, contexts: Vec<ContextRef>) -> Dump {
         Dump { picture: stream::collect(self, contexts), layout: self.layout() }
+    }
+
+    /// Marks what has not moved, and has it survive every cut.
+    #[cfg(not(any(loom, shuttle)))]
+    pub(crate) fn unmoved(mut self, marks: Marks) -> Self {
+        self.kept.extend(marks.iter().map(|(ident, _)| *ident));
+        self.marks = marks;
+        self
+    }
+
+    pub(super) fn unmoved_in(&self, context: Ident) -> Vec<Unmoved> {
+        let marks = self.marks.iter().filter(|(ident, _)| *ident == context);
+        marks.map(|(_, unmoved)| unmoved.clone()).collect()
+    }
+
+    #[cfg(not(any(loom, shuttle)))]
+    pub(crate) fn most_contexts(&self) -> usize {
+        self.limits.max_contexts
     }
 
     fn layout(&self) -> Layout {

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, fmt, ptr};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use serde_json::value::RawValue;
 
-use super::findings::Finding;
+use super::{findings::Finding, unmoved::Unmoved};
 use crate::{Ident, identity::Identity, sync::Arc, title};
 
 /// The version that the JSON states.
@@ -130,6 +130,9 @@ pub struct DumpedContext {
     /// Whether that is longer ago than the caller's threshold.
     #[serde(skip_serializing_if = "is_false")]
     pub(crate) stale: bool,
+    /// What somebody watches and found not to have moved: the findings say it.
+    #[serde(skip)]
+    pub(crate) unmoved: Vec<Unmoved>,
     /// By namespace and name.
     pub(crate) values: Vec<DumpedValue>,
 }

@@ -4,7 +4,6 @@
 use std::{
     cell::Cell,
     sync::{Arc, mpsc},
-    thread,
     time::Duration,
 };
 
@@ -14,7 +13,7 @@ use super::{
     picture::{Content, Problem},
     shown::{Bounded, Shown},
 };
-use crate::{panics, slot::Shared, sync::thread_cells};
+use crate::{own_thread, panics, slot::Shared, sync::thread_cells};
 
 #[cfg(any(loom, shuttle))]
 use crate::sync::LocalCell;
@@ -258,7 +257,6 @@ impl Helper {
                 }
             }
         };
-        let thread = thread::Builder::new().name("threadctx dump".to_owned()).spawn(run);
-        thread.ok().map(|_| Self { work, results })
+        own_thread::spawn("threadctx-dump", run).ok().map(|()| Self { work, results })
     }
 }

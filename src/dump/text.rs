@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     escape::{Age, Bytes, Count, Escaped, Printable, short},
-    findings::Finding,
+    findings::{Alike, Finding, alike},
     group::{Group, Range, are_alike, groups},
     picture::{Content, DumpCounts, DumpedContext, DumpedValue, End, Head, Limits, Picture},
     stream::Sink,
@@ -81,18 +81,20 @@ fn write_findings(
         return Ok(());
     }
     writeln!(out, "\nFindings")?;
-    let (listed, others) = findings.split_at(findings.len().min(MOST_FINDINGS));
-    for finding in listed {
-        writeln!(out, "  {} {finding}", style.paint(Paint::Alarm, "!"))?;
+    let lines = alike(findings);
+    let listed = &lines[..lines.len().min(MOST_FINDINGS)];
+    for line in listed {
+        writeln!(out, "  {} {line}", style.paint(Paint::Alarm, "!"))?;
     }
-    match others.len() + left_out {
+    let listed: usize = listed.iter().map(Alike::count).sum();
+    match findings.len() - listed + left_out {
         0 => Ok(()),
         more => writeln!(out, "  ... and {more} more"),
     }
 }
 
 /// A blank line, one header line that begins with a quote, and a line per value.
-fn write_context(out: &mut impl Write, context: &DumpedContext, style: TextStyle) -> fmt::Result {
+pub(super) fn write_context(out: &mut impl Write, context: &DumpedContext, style: TextStyle) -> fmt::Result {
     let name = format!("\"{}\"", Escaped(context.name.as_deref().unwrap_or("")));
     write!(out, "\n{}  {}", style.paint(Paint::Header, name), context.ident)?;
     if let Some(tid) = context.os_tid {
@@ -120,7 +122,11 @@ fn write_context(out: &mut impl Write, context: &DumpedContext, style: TextStyle
 }
 
 fn write_alarm(out: &mut impl Write, context: &DumpedContext, style: TextStyle) -> fmt::Result {
-    if context.stale { write!(out, " {}", style.paint(Paint::Alarm, "!!!")) } else { Ok(()) }
+    if context.stale || !context.unmoved.is_empty() {
+        write!(out, " {}", style.paint(Paint::Alarm, "!!!"))
+    } else {
+        Ok(())
+    }
 }
 
 fn write_facts(out: &mut impl Write, context: &DumpedContext) -> fmt::Result {
@@ -149,7 +155,7 @@ fn write_group(out: &mut impl Write, group: &Group<'_>, style: TextStyle) -> fmt
     if group.sample.state != "running" {
         write!(out, "  {}", group.sample.state)?;
     }
-    if let Some(run_state) = group.sample.run_state {
+    if let Some(run_state) = group.run_state {
         write!(out, "  ({run_state})")?;
     }
     if let Some(ages) = group.last_write {

@@ -14,7 +14,7 @@ use std::{
 
 use threadctx::{
     ContextRef, DumpOptions, FutureExt, Ident, Key, Snapshot, State, Stats, accessors, context, contexts,
-    dump, exit_thread_ctx, get_thread_ctx, on_thread_exit, on_thread_start, stats, try_get_thread_ctx,
+    dump, exit_thread_ctx, get_thread_ctx, on_thread_exit, on_thread_start, stats, sweep, try_get_thread_ctx,
 };
 
 /// Where in its life the thread is that makes a call.
@@ -175,6 +175,13 @@ calls! {
                 assert!(gone.to_string().contains("gone"));
             }
         }
+    }
+
+    fn sweeping(at: Moment) {
+        let me = get_thread_ctx().ident();
+        // Others, if there are ghosts; this thread is alive, however late it is.
+        sweep();
+        assert_eq!(contexts().iter().any(|context| context.ident() == me), at.is_listed());
     }
 
     fn exit(at: Moment) {

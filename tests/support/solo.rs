@@ -54,12 +54,17 @@ impl<'a> Expected<'a> {
     }
 
     pub(crate) fn alone<F: FnOnce()>(&self, body: F) {
+        self.alone_then(body, |_| ());
+    }
+
+    /// The same, and then checks what it printed.
+    pub(crate) fn alone_then<F: FnOnce()>(&self, body: F, check: impl FnOnce(&str)) {
         // The closure's type is named for the test that it stands in.
         let path = type_name::<F>().trim_end_matches("::{{closure}}");
         let (_, test) = path.split_once("::").expect("the crate's name comes first");
         match begin() {
             Some(_) => body(),
-            None => run(test, self),
+            None => check(&run(test, self)),
         }
     }
 }
@@ -71,8 +76,8 @@ pub(crate) fn begin() -> Option<String> {
     Some(scenario)
 }
 
-/// Runs `name` in a process of its own.
-pub(crate) fn run(name: &str, expected: &Expected<'_>) {
+/// Runs `name` in a process of its own, and gives what it printed.
+pub(crate) fn run(name: &str, expected: &Expected<'_>) -> String {
     let mut child = Command::new(env::current_exe().expect("a test has a file"))
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(CHILD, name)
@@ -93,6 +98,7 @@ pub(crate) fn run(name: &str, expected: &Expected<'_>) {
     waiter.join().expect("it only waits").expect("we are listening");
     let text = [stderr, stdout].map(|text| text.join().expect("it only reads")).join("\n");
     judge(name, status.expect("a child can be waited for"), &text, expected);
+    text
 }
 
 fn reader(from: Option<impl std::io::Read + Send + 'static>) -> thread::JoinHandle<String> {

@@ -103,7 +103,9 @@ fn timeless(json: &str) -> Value {
     fn forget(value: &mut Value) {
         match value {
             Value::Object(fields) => {
-                fields.retain(|name, _| !name.contains("_us") && name != "captured_at" && name != "us");
+                let changes =
+                    |name: &str| name.contains("_us") || ["captured_at", "us", "run_state"].contains(&name);
+                fields.retain(|name, _| !changes(name));
                 fields.values_mut().for_each(forget);
             }
             Value::Array(items) => items.iter_mut().for_each(forget),

@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use threadctx::{DumpOptions, get_thread_ctx};
 
-use super::of;
+use super::{of, stateless};
 use crate::support::worker::Worker;
 
 fn pool(prefix: &str, namespace: &'static str, values: &[&'static str]) -> Vec<Worker> {
@@ -26,7 +26,7 @@ fn header(text: &str, start: &str) -> String {
 fn threads_alike_share_a_header_that_counts_and_names_them() {
     let workers = pool("pool", "group", &["io", "io", "io", "cpu", "io", "io"]);
     let ids: Vec<_> = workers.iter().map(|worker| format!("{:?}", worker.id())).collect();
-    let text = of("group").to_string();
+    let text = stateless(&of("group").to_string());
     let header = header(&text, "5 threads alike: ");
     let names = r#""pool-0".."pool-2", "pool-4".."pool-5""#;
     let idents = format!("{}..{}, {}..{}", ids[0], ids[2], ids[4], ids[5]);

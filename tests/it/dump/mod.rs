@@ -34,6 +34,18 @@ fn value(dump: &Dump, name: &str) -> Value {
     values.find(|value| value["name"] == name).unwrap_or_else(|| panic!("no {name} in {json}")).clone()
 }
 
+/// The text without what the system says of threads, which changes from moment to moment.
+fn stateless(text: &str) -> String {
+    let cut = |line: &str| match line.find(" (running").or_else(|| line.find(" (sleeping")) {
+        Some(from) => {
+            let to = from + line[from..].find(')').expect("it is closed") + 1;
+            format!("{}{}", line[..from].trim_end(), &line[to..])
+        }
+        None => line.to_owned(),
+    };
+    text.lines().map(cut).collect::<Vec<_>>().join("\n")
+}
+
 /// The line of this name in the text.
 fn line(dump: &Dump, name: &str) -> String {
     let text = dump.to_string();

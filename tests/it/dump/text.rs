@@ -26,7 +26,7 @@ fn normalised(text: &str) -> String {
         }
     };
     let mut lines = Vec::new();
-    for line in text.lines() {
+    for line in super::stateless(text).lines() {
         let indent: String = line.chars().take_while(|c| *c == ' ').collect();
         let mut words: Vec<_> = line.split_whitespace().map(word).collect();
         for n in 1..words.len() {
@@ -112,10 +112,8 @@ fn groups_marks_findings_and_cuts_have_their_places() {
     golden groups.role = "cpu" <age>
 
 Findings
-  ! "pool-0" ThreadId(#) no write for <age>
-  ! "pool-1" ThreadId(#) no write for <age>
   ! "pool-2" ThreadId(#) no write for <age>
-  ! "pool-3" ThreadId(#) no write for <age>
+  ! 3 alike, "pool-0" ThreadId(#) to "pool-3" ThreadId(#) no write for <age>
 
 Left out: 1 context, 0 values of others (limits: 4 contexts, 16.0 MiB, <age>"#;
     // The ages decide the order of the findings, and whether the others' last writes are within the last second.

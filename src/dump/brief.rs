@@ -1,0 +1,63 @@
+//! A context in one line, without running anything of the user's: for those who cannot have that.
+
+use std::fmt::{self, Display};
+
+use super::{
+    escape::{Age, Count, Escaped},
+    facts,
+    style::TextStyle,
+    text,
+};
+use crate::{ContextRef, DumpOptions, State, clock};
+
+/// The line of one context: who it is, how it is, and how many values it has.
+pub(crate) struct Brief<'a>(pub(crate) &'a ContextRef);
+
+impl Display for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let context = self.0;
+        let run_state = context.os_tid().and_then(|tid| facts::of(tid).run_state);
+        // Only now: a thread that is found gone may have had its exit meanwhile.
+        let state = context.state();
+        write!(f, "{}", Who(context))?;
+        match state {
+            State::Running => write!(f, "  running")?,
+            State::Exiting => write!(f, "  exiting")?,
+            State::Exited => return write!(f, "  exited"),
+        }
+        run_state.map_or(Ok(()), |run_state| write!(f, " ({run_state})"))?;
+        let (values, last_write) = history(context);
+        write!(f, "  {}", Count(values, "value"))?;
+        last_write.map_or(Ok(()), |ago| write!(f, "  last write {} ago", Age(ago)))
+    }
+}
+
+/// How many values there are, and how many microseconds ago one was last written.
+fn history(context: &ContextRef) -> (usize, Option<u64>) {
+    let Some(context) = context.readable() else { return (0, None) };
+    let written = context.raw_slots().filter(|slot| slot.is_filled()).map(|slot| slot.history().0);
+    let (values, last) = written.fold((0, 0), |(values, last), written| (values + 1, last.max(written)));
+    let ago = (last != 0).then(|| clock::since(last).as_micros().try_into().unwrap_or(u64::MAX));
+    (values, ago)
+}
+
+/// Whose context it is: name, ident, and the system's number.
+pub(crate) struct Who<'a>(pub(crate) &'a ContextRef);
+
+impl Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"  {}", Escaped(self.0.thread_name().unwrap_or_default()), self.0.ident())?;
+        self.0.os_tid().map_or(Ok(()), |tid| write!(f, "  tid {tid}"))
+    }
+}
+
+/// One context with its values, rendered: this does run the user's code.
+pub(crate) fn in_full(context: &ContextRef, options: &DumpOptions) -> String {
+    let dump = options.take_of(vec![context.clone()]);
+    let mut text = String::new();
+    for context in dump.contexts() {
+        // A `String` takes everything.
+        let _ = text::write_context(&mut text, context, TextStyle::plain());
+    }
+    text
+}

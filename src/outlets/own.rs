@@ -1,0 +1,37 @@
+//! What the threads of the outlets have in common.
+
+use std::{
+    sync::{Mutex, MutexGuard, TryLockError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::OutletError;
+use crate::{
+    current, own_thread,
+    panics::{self, What},
+};
+
+/// Starts an outlet's thread.
+pub(super) fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<(), OutletError> {
+    own_thread::spawn(name, body).map_err(|error| OutletError::thread(name, error))
+}
+
+/// Runs code of the user's on an outlet's thread: a panic goes no further, and a context that it made is over.
+pub(super) fn run(code: impl FnOnce()) {
+    panics::contain(What::Hook, code);
+    current::exit_now();
+}
+
+/// Locks a mutex of ours, unless that takes too long: for those who must not wait.
+pub(super) fn lock_within<T>(mutex: &Mutex<T>, patience: Duration) -> Option<MutexGuard<'_, T>> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match mutex.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return None,
+            Err(TryLockError::WouldBlock) => thread::yield_now(),
+        }
+    }
+}

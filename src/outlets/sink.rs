@@ -1,0 +1,37 @@
+//! What an outlet does with its text: standard error, or a file.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use super::{OutletError, error::shown, file};
+use crate::os::Stderr;
+
+/// Writes to standard error, past std's lock: a blocked thread may hold that.
+pub(super) fn to_stderr(text: impl Display) {
+    // In one piece, as far as the system lets it. Where standard error cannot be written to, nobody is left to tell.
+    let _ = Stderr.write_all(text.to_string().as_bytes());
+}
+
+/// A file that is written anew by each dump.
+pub(super) struct Target(PathBuf);
+
+impl Target {
+    pub(super) fn new(path: &Path) -> Result<Self, OutletError> {
+        file::checked(path).map(Self).map_err(|error| OutletError::file(path, error))
+    }
+
+    /// Whether it is to hold JSON: by its name.
+    pub(super) fn is_json(&self) -> bool {
+        self.0.extension().is_some_and(|extension| extension == "json")
+    }
+
+    /// Nobody waits for an answer, so an error goes to standard error.
+    pub(super) fn write(&self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        if let Err(error) = file::write(&self.0, content) {
+            to_stderr(format_args!("threadctx: no dump was written to {}: {error}\n", shown(&self.0)));
+        }
+    }
+}
