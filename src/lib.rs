@@ -26,12 +26,12 @@
 //! 2 contexts: 2 threads, 0 tasks | 4 values, 41 B | 1 secret, 0 truncated, 0 busy
 //!
 //! "worker-3"  ThreadId(7)  tid 4251  running  last write 14m02s ago
-//!     auth.token = <secret String>  14m02s
-//!     http.route = "/orders/{id}"   14m02s
-//!     http.user  = "alice"          14m02s
+//!     auth.token = <secret String>        14m02s
+//!     http.route = "/orders/{id}"         14m02s
+//!     http.user  = "alice"                14m02s
 //!
 //! "worker-4"  ThreadId(8)  tid 4252  running  last write 12ms ago
-//!     http.user = "bob"  12ms
+//!     http.user = "bob"                   12ms
 //! ```
 //!
 //! On this page: [where things are](#where-things-are) · [what you can rely on](#what-you-can-rely-on) · [recipes](#recipes) ·

@@ -90,6 +90,11 @@ pub(super) struct StuckContext {
 }
 
 /// A text that was to be a dump is none.
+///
+/// ```
+/// let error = threadctx::DumpDiff::from_json("", "").unwrap_err();
+/// assert!(error.to_string().starts_with("the earlier dump cannot be read"));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("the {which} dump cannot be read: {why}; it has to be one as `to_json` or `write_json` gives it")]
 pub struct DumpReadError {

@@ -128,6 +128,22 @@ where
 }
 
 /// Where [`scope`] spawns its jobs: rayon's scope, whose jobs carry.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering};
+/// use threadctx::rayon::Scope;
+///
+/// fn count<'scope>(scope: Scope<'_, 'scope>, left: u32, jobs: &'scope AtomicU32) {
+///     jobs.fetch_add(1, Ordering::SeqCst);
+///     if left > 0 {
+///         scope.spawn(move |scope| count(scope, left - 1, jobs)); // a job may spawn others
+///     }
+/// }
+///
+/// let jobs = AtomicU32::new(0);
+/// threadctx::rayon::scope(|scope| count(scope, 3, &jobs));
+/// assert_eq!(jobs.into_inner(), 4);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a, 'scope> {
     scope: &'a ::rayon::Scope<'scope>,
@@ -153,6 +169,15 @@ impl<'scope> Scope<'_, 'scope> {
 }
 
 /// Pools whose workers have a context from their start to their end.
+///
+/// ```
+/// use threadctx::rayon::PoolBuilderExt;
+///
+/// let pool = rayon::ThreadPoolBuilder::new().num_threads(1).register_workers().build()?;
+/// let worker = pool.install(|| std::thread::current().id());
+/// assert!(threadctx::context(worker).is_some());
+/// # Ok::<_, rayon::ThreadPoolBuildError>(())
+/// ```
 pub trait PoolBuilderExt {
     /// Registers each worker as it starts, so that it is listed by its name before it first has something to say; and runs
     /// its exit as it ends.

@@ -103,6 +103,15 @@ where
 }
 
 /// Runtimes whose threads have a context from their start to their stop.
+///
+/// ```
+/// use threadctx::tokio::BuilderExt;
+///
+/// let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).register_workers().build()?;
+/// let worker = runtime.block_on(runtime.spawn(async { std::thread::current().id() })).unwrap();
+/// assert!(threadctx::context(worker).is_some());
+/// # Ok::<_, std::io::Error>(())
+/// ```
 pub trait BuilderExt {
     /// Registers each thread of the runtime, those for blocking jobs included, as it starts, so that it is listed by its
     /// name before it first has something to say; and runs its exit as it stops, before it is joined.

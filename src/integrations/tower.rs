@@ -100,6 +100,13 @@ pub struct RequestId(Arc<str>);
 
 impl RequestId {
     /// How many bytes an id has at the most.
+    ///
+    /// ```
+    /// use threadctx::tower::RequestId;
+    ///
+    /// assert!(RequestId::parse(&"7".repeat(RequestId::MAX_LEN)).is_some());
+    /// assert!(RequestId::parse(&"7".repeat(RequestId::MAX_LEN + 1)).is_none());
+    /// ```
     pub const MAX_LEN: usize = 128;
 
     /// The id that goes by `text`, if that is one.
@@ -218,6 +225,16 @@ impl<S> Layer<S> for RequestLayer {
 }
 
 /// The service that a [`RequestLayer`] makes.
+///
+/// ```
+/// use threadctx::tower::{RequestLayer, RequestService};
+/// use tower_layer::Layer;
+///
+/// struct Handler;
+///
+/// let service: RequestService<Handler> = RequestLayer::new().layer(Handler);
+/// # drop(service);
+/// ```
 #[derive(Clone, Debug)]
 pub struct RequestService<S> {
     inner: S,
@@ -254,6 +271,35 @@ where
 
 pin_project! {
     /// The response of a [`RequestService`], in the context of its request until it is there.
+    ///
+    /// ```
+    /// use std::{convert::Infallible, future::Ready, task::{Context, Poll}};
+    /// use http::{Request, Response};
+    /// use threadctx::tower::{RequestLayer, ResponseFuture, get_current_request_id};
+    /// use tower_layer::Layer;
+    /// use tower_service::Service;
+    ///
+    /// struct Handler;
+    ///
+    /// impl Service<Request<()>> for Handler {
+    ///     type Response = Response<()>;
+    ///     type Error = Infallible;
+    ///     type Future = Ready<Result<Response<()>, Infallible>>;
+    ///
+    ///     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    ///         Poll::Ready(Ok(()))
+    ///     }
+    ///
+    ///     fn call(&mut self, _: Request<()>) -> Self::Future {
+    ///         assert!(get_current_request_id().is_some());
+    ///         std::future::ready(Ok(Response::new(())))
+    ///     }
+    /// }
+    ///
+    /// let response: ResponseFuture<_> = RequestLayer::new().layer(Handler).call(Request::new(()));
+    /// assert!(get_current_request_id().is_none(), "it is the request's, not the caller's");
+    /// # drop(response);
+    /// ```
     #[must_use = "futures do nothing unless polled"]
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
