@@ -71,9 +71,9 @@ pub(crate) fn count(plan: &Plan) {
     // What the first context and the first key need once in a process is not theirs.
     get_thread_ctx();
     let (keys, key) = keys(plan.scaled(1_000, 10));
+    let before = held();
     let [empty] = steps(contexts, [Arc::new(touch)]);
     let each = VALUES.map(|values| (values, each(contexts, values.min(keys.len()), &keys)));
-    let before = held();
     let [of_crowd] = steps(crowd, [Arc::new(touch)]);
     let after_crowd = (held() - before) as f64;
     let each = each.into();
