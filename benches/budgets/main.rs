@@ -29,6 +29,7 @@ mod remote;
 mod row;
 #[path = "../support/timing.rs"]
 mod timing;
+mod travel;
 
 use row::Row;
 use timing::{Plan, loop_cost};
@@ -37,19 +38,20 @@ use timing::{Plan, loop_cost};
 type Subject = fn(&Plan) -> Vec<Row>;
 
 /// What needs a process with few keys or contexts comes first.
-const SUBJECTS: [(&str, Subject); 7] = [
+const SUBJECTS: [(&str, Subject); 8] = [
     ("many", many::rows),
     ("owner", owner::rows),
     ("names", names::rows),
     ("remote", remote::rows),
     ("lifetime", lifetime::rows),
+    ("travel", travel::rows),
     ("inspected", inspected::rows),
     ("memory", memory::rows),
 ];
 
 #[derive(Parser)]
 struct Args {
-    /// Only these subjects: many, owner, names, remote, lifetime, inspected, memory.
+    /// Only these subjects: many, owner, names, remote, lifetime, travel, inspected, memory.
     subjects: Vec<String>,
     /// Fail when a row is over its budget.
     #[arg(long)]
