@@ -41,7 +41,6 @@ pub struct Stats {
 /// The same, being counted.
 #[derive(Default)]
 pub(crate) struct Counters {
-    pub(crate) registered: AtomicU64,
     pub(crate) exited: AtomicU64,
     pub(crate) hook_panics: AtomicU64,
     pub(crate) drop_panics: AtomicU64,
@@ -74,7 +73,7 @@ pub fn stats() -> Stats {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     Stats {
         live: registry::live(),
-        registered: read(&counters.registered),
+        registered: registry::registered(),
         exited: read(&counters.exited),
         hook_panics: read(&counters.hook_panics),
         drop_panics: read(&counters.drop_panics),
