@@ -90,29 +90,35 @@ impl Own {
 }
 
 impl Context {
-    pub(crate) fn of_thread(ident: Ident, thread: Option<Thread>, parent: Option<Ident>) -> Self {
-        let os_tid = AtomicU64::new(os::thread_number());
-        Self { os_tid, parent, ..Self::new(ident, thread, State::Running) }
+    pub(crate) fn of_thread(ident: Ident, thread: Option<Thread>, parent: Option<Ident>) -> Arc<Self> {
+        Arc::new(Self::new(ident, (thread, os::thread_number()), parent, registry::next_serial()))
     }
 
-    pub(crate) fn of_task(id: TaskId, parent: Ident) -> Self {
-        Self { parent: Some(parent), ..Self::new(id.into(), None, State::Running) }
+    /// The task's id is the context's serial, so that a task costs one number.
+    pub(crate) fn of_task(parent: Ident) -> (TaskId, Arc<Self>) {
+        let serial = registry::next_serial();
+        let id = TaskId::numbered(serial);
+        (id, Arc::new(Self::new(id.into(), (None, 0), Some(parent), serial)))
     }
 
     /// Stands for the context of somebody who has none any more.
-    fn exited(ident: Ident) -> Self {
-        Self::new(ident, None, State::Exited)
+    fn exited(ident: Ident) -> Arc<Self> {
+        let context = Self::new(ident, (None, 0), None, 0);
+        context.set_state(State::Exited);
+        Arc::new(context)
     }
 
-    fn new(ident: Ident, thread: Option<Thread>, state: State) -> Self {
+    /// Inlined, so that it is made where it is to be and not moved there.
+    #[inline(always)]
+    fn new(ident: Ident, thread: (Option<Thread>, u64), parent: Option<Ident>, serial: u64) -> Self {
         Self {
             ident,
-            serial: registry::next_serial(),
-            thread,
-            parent: None,
-            os_tid: AtomicU64::new(0),
+            serial,
+            thread: thread.0,
+            parent,
+            os_tid: AtomicU64::new(thread.1),
             registered: clock::now(),
-            state: AtomicU8::new(state as u8),
+            state: AtomicU8::new(State::Running as u8),
             swept: AtomicU8::new(0),
             carrier: AtomicU64::new(0),
             carries: AtomicU64::new(0),
@@ -382,7 +388,7 @@ impl ThreadCtx {
     /// ```
     pub fn handle(self) -> ContextRef {
         let context = current::handle();
-        ContextRef(context.unwrap_or_else(|| Arc::new(Context::exited(current::ident()))))
+        ContextRef(context.unwrap_or_else(|| Context::exited(current::ident())))
     }
 
     /// Drops every value and keeps the context, its hooks included. The hooks of keys do not run: this is no exit.

@@ -244,7 +244,7 @@ fn register_from(origin: Option<(Ident, Snapshot)>) -> bool {
     let Some((ident, thread)) = thread else { return false };
     IDENT.set(Some(ident));
     let (parent, inherited) = origin.unzip();
-    let context = Arc::new(Context::of_thread(ident, thread, parent));
+    let context = Context::of_thread(ident, thread, parent);
     if let Some(inherited) = inherited {
         inherited.move_in(Owner::of(&context));
     }
@@ -372,8 +372,7 @@ pub(crate) struct Task {
 impl Task {
     /// The context of a new task, with the values of `inherited`.
     pub(crate) fn begin(inherited: Snapshot) -> Self {
-        let id = TaskId::next();
-        let context = Arc::new(Context::of_task(id, ident()));
+        let (id, context) = Context::of_task(ident());
         // Nobody else has it yet, so it is as good as current here.
         inherited.move_in(Owner::of(&context));
         registry::add(Arc::clone(&context));

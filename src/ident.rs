@@ -1,13 +1,6 @@
 //! Who a context belongs to.
 
-use std::{
-    fmt,
-    hash::Hasher,
-    sync::atomic::{AtomicU64, Ordering},
-    thread::ThreadId,
-};
-
-use crate::sync::globals;
+use std::{fmt, hash::Hasher, thread::ThreadId};
 
 /// Who a context belongs to: a thread or a task. Never given to another one within the process.
 ///
@@ -29,7 +22,7 @@ pub enum Ident {
     Task(TaskId),
 }
 
-/// The identity of a task, counted from 1 within the process.
+/// The identity of a task. Later tasks have higher numbers; some are left out.
 ///
 /// ```
 /// use threadctx::{FutureExt, Ident, context};
@@ -41,17 +34,13 @@ pub enum Ident {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(u64);
 
-globals! {
-    static TASKS: AtomicU64 = AtomicU64::new(0);
-}
-
 impl TaskId {
     /// Nobody's: what a thread answers that is so far gone that not even std knows it any more.
     pub(crate) const NOBODY: Self = Self(0);
 
-    pub(crate) fn next() -> Self {
-        // Relaxed: the number alone matters, and the addition makes it unique.
-        Self(TASKS.fetch_add(1, Ordering::Relaxed) + 1)
+    /// `number` is nobody else's.
+    pub(crate) fn numbered(number: u64) -> Self {
+        Self(number)
     }
 
     pub(crate) fn number(self) -> u64 {

@@ -2,34 +2,44 @@
 
 pub use crate::sync::{Arc, Weak, at_next_share};
 
-use crate::{ContextRef, context::Context, current, registry};
+use crate::{
+    ContextRef, Snapshot, current,
+    sync::{Mutex, lock},
+};
 
-/// The context of a task, which whoever polls it makes current meanwhile.
+/// A task among threads that may all want to poll it. It moves as an executor moves it: whoever polls takes it out of a
+/// queue and puts it back, which is what orders one poll before the next.
 #[derive(Clone)]
-pub struct Task(std::sync::Arc<Context>);
+pub struct Task {
+    queue: std::sync::Arc<Mutex<Option<current::Task>>>,
+    handle: ContextRef,
+}
 
 impl Task {
     /// A registered one.
     pub fn new() -> Self {
-        let context = std::sync::Arc::new(Context::of_task(current::ident()));
-        registry::add(std::sync::Arc::clone(&context));
-        Self(context)
+        let task = current::Task::begin(Snapshot::default());
+        let handle = ContextRef::new(task.handle());
+        Self { queue: std::sync::Arc::new(Mutex::new(Some(task))), handle }
     }
 
     /// A handle to its context.
     pub fn handle(&self) -> ContextRef {
-        ContextRef::new(std::sync::Arc::clone(&self.0))
+        self.handle.clone()
     }
 
     /// Runs `code` with its context current; `None` while that is current somewhere else.
     pub fn poll<R>(&self, code: impl FnOnce() -> R) -> Option<R> {
-        let _current = current::switch_to(&self.0)?;
-        Some(code())
+        let mut task = lock(&self.queue).take()?;
+        let result = task.run(code);
+        *lock(&self.queue) = Some(task);
+        Some(result)
     }
 
-    /// Takes it out of the registry. Its values must be gone.
+    /// Has it exit, unless it is current somewhere else.
     pub fn leave(self) {
-        registry::remove(&self.0);
+        let task = lock(&self.queue).take();
+        drop(task);
     }
 }
 

@@ -31,6 +31,9 @@ struct Registry {
     map: Map<Ident, Arc<Context>>,
     shards: usize,
     counters: Counters,
+    /// Counts up over all contexts, from `first` on.
+    serials: AtomicU64,
+    first: u64,
     /// The largest number of live contexts since the map last gave memory back.
     peak: AtomicUsize,
     /// After a fork, in the child: the one that counts.
@@ -41,24 +44,32 @@ globals! {
     static FIRST: OnceBox<Registry> = OnceBox::new();
 }
 
-static SERIALS: AtomicU64 = AtomicU64::new(0);
 static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 impl Registry {
-    fn with_shards(shards: usize) -> Self {
+    /// The serials of its contexts come after `first`.
+    fn new(shards: usize, first: u64) -> Self {
         Self {
             map: map(shards),
             shards,
             counters: Counters::default(),
+            serials: AtomicU64::new(first),
+            first,
             peak: AtomicUsize::new(0),
             next: OnceBox::new(),
         }
     }
 
+    /// How many contexts came: each has a serial, and each that has one is added.
+    fn registered(&self) -> u64 {
+        // Relaxed: a figure.
+        self.serials.load(Ordering::Relaxed) - self.first
+    }
+
     fn live(&self) -> usize {
         // Relaxed: figures. What has exited is read first: it has registered before.
         let exited = self.counters.exited.load(Ordering::Relaxed);
-        self.counters.registered.load(Ordering::Relaxed).saturating_sub(exited) as usize
+        self.registered().saturating_sub(exited) as usize
     }
 
     /// Gives memory back after a burst.
@@ -75,7 +86,7 @@ impl Registry {
 /// The registry of this process.
 fn registry() -> &'static Registry {
     fork::watch();
-    let mut registry = FIRST.get_or_init(|| Box::new(Registry::with_shards(shards())));
+    let mut registry = FIRST.get_or_init(|| Box::new(Registry::new(shards(), 0)));
     while let Some(next) = registry.next.get() {
         registry = next;
     }
@@ -91,10 +102,14 @@ pub(crate) fn counters() -> &'static Counters {
     &registry().counters
 }
 
-/// Counts up over all contexts.
+pub(crate) fn registered() -> u64 {
+    registry().registered()
+}
+
+/// The serial of a context that is going to be added: they count up over all contexts, and no other has it.
 pub(crate) fn next_serial() -> u64 {
     // Relaxed: the number alone matters, and the addition makes it unique.
-    SERIALS.fetch_add(1, Ordering::Relaxed) + 1
+    registry().serials.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// Counts up over forks: which process this is.
@@ -106,9 +121,8 @@ pub(crate) fn process() -> u32 {
 pub(crate) fn add(context: Arc<Context>) {
     let registry = registry();
     registry.map.insert(context.ident(), context);
-    // Relaxed: figures; the map itself orders the contexts.
-    registry.counters.registered.fetch_add(1, Ordering::Relaxed);
     let live = registry.live();
+    // Relaxed: figures; the map itself orders the contexts.
     if live > registry.peak.load(Ordering::Relaxed) {
         registry.peak.fetch_max(live, Ordering::Relaxed);
     }
@@ -133,12 +147,14 @@ pub(crate) fn live() -> usize {
 /// In a forked child: a registry with this one context at most.
 pub(crate) fn restart(only: Option<Arc<Context>>) {
     let old = registry();
-    let fresh = Registry::with_shards(old.shards);
+    // Relaxed, here and below: there is one thread. The one context has its serial already.
+    let first = old.serials.load(Ordering::Relaxed);
+    let fresh = Registry::new(old.shards, first - u64::from(only.is_some()));
+    fresh.serials.store(first, Ordering::Relaxed);
     assert!(
         old.next.set(Box::new(fresh)).is_ok(),
         "threadctx: a forked child has one thread, which restarts once"
     );
-    // Relaxed: there is one thread.
     PROCESS.fetch_add(1, Ordering::Relaxed);
     only.into_iter().for_each(add);
 }

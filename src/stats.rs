@@ -43,7 +43,6 @@ pub struct Stats {
 /// The same, being counted.
 #[derive(Default)]
 pub(crate) struct Counters {
-    pub(crate) registered: AtomicU64,
     pub(crate) exited: AtomicU64,
     pub(crate) swept: AtomicU64,
     pub(crate) hook_panics: AtomicU64,
@@ -77,7 +76,7 @@ pub fn stats() -> Stats {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     Stats {
         live: registry::live(),
-        registered: read(&counters.registered),
+        registered: registry::registered(),
         exited: read(&counters.exited),
         swept: read(&counters.swept),
         hook_panics: read(&counters.hook_panics),

@@ -30,6 +30,7 @@ mod remote;
 mod row;
 #[path = "../support/timing.rs"]
 mod timing;
+mod travel;
 
 use row::Row;
 use timing::{Plan, loop_cost};
@@ -38,12 +39,13 @@ use timing::{Plan, loop_cost};
 type Subject = fn(&Plan) -> Vec<Row>;
 
 /// What needs a process with few keys or contexts comes first.
-const SUBJECTS: [(&str, Subject); 8] = [
+const SUBJECTS: [(&str, Subject); 9] = [
     ("many", many::rows),
     ("owner", owner::rows),
     ("names", names::rows),
     ("remote", remote::rows),
     ("lifetime", lifetime::rows),
+    ("travel", travel::rows),
     ("inspected", inspected::rows),
     ("dumped", dumped::rows),
     ("memory", memory::rows),
@@ -51,7 +53,7 @@ const SUBJECTS: [(&str, Subject); 8] = [
 
 #[derive(Parser)]
 struct Args {
-    /// Only these subjects: many, owner, names, remote, lifetime, inspected, dumped, memory.
+    /// Only these subjects: many, owner, names, remote, lifetime, travel, inspected, dumped, memory.
     subjects: Vec<String>,
     /// Fail when a row is over its budget.
     #[arg(long)]

@@ -119,7 +119,14 @@ pub(crate) fn pause() {
     yield_now();
 }
 
+globals! {
+    /// Numbers that no task is given: it would have to be the four-billionth context.
+    static THREADS: AtomicU64 = AtomicU64::new(1 << 32);
+}
+
 /// A new ident for whoever asks: [`crate::current`] asks once per context.
 pub(crate) fn this_thread() -> Option<(Ident, Option<Thread>)> {
-    Some((Ident::Task(TaskId::next()), None))
+    // Relaxed: the number alone matters, and the addition makes it unique.
+    let number = THREADS.fetch_add(1, Ordering::Relaxed);
+    Some((Ident::Task(TaskId::numbered(number)), None))
 }
