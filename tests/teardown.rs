@@ -38,6 +38,7 @@ mod executor;
 #[path = "support/orderly.rs"]
 mod orderly;
 #[cfg(unix)]
+#[allow(dead_code, reason = "this file needs a part of it")]
 #[path = "support/pthread.rs"]
 #[expect(unsafe_code, reason = "calls into the C library")]
 mod pthread;

@@ -11,6 +11,8 @@ use clap::Parser;
 
 #[path = "../support/bytes.rs"]
 mod bytes;
+#[path = "../support/crowd.rs"]
+mod crowd;
 mod dumped;
 mod inspected;
 #[path = "../support/inspector.rs"]

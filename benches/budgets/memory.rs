@@ -12,6 +12,7 @@ use threadctx::{Key, exit_thread_ctx, get_thread_ctx};
 
 use crate::{
     bytes::{held, start_counting},
+    crowd::Crowd,
     row::Row,
     timing::Plan,
 };
@@ -20,8 +21,8 @@ use crate::{
 const TYPICAL: usize = 8;
 const VALUES: [usize; 4] = [1, TYPICAL, 100, 1_000];
 const CONTEXTS: usize = 1_000;
-/// As many threads as a system usually allows without being asked.
-const CROWD: usize = 10_000;
+/// More than there can be threads: tasks, each of which is counted with its context.
+const CROWD: usize = 100_000;
 
 type Keys = Arc<[&'static Key<u64>]>;
 
@@ -47,7 +48,7 @@ pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
     let empty = Row::bytes(format!("memory: an empty context, one of {contexts}"), empty, Some(512.0));
     let rest = [
         Row::bytes("memory: a key, used once, for the whole process", key, None),
-        Row::bytes(format!("memory: an empty context, one of {crowd}"), of_crowd, None),
+        Row::bytes(format!("memory: an empty context with its task, one of {crowd}"), of_crowd, None),
         Row::bytes(format!("memory: what stays when {crowd} contexts have gone"), after_crowd, None),
     ];
     [empty].into_iter().chain(values).chain(rest).collect()
@@ -74,7 +75,7 @@ pub(crate) fn count(plan: &Plan) {
     let before = held();
     let [empty] = steps(contexts, [Arc::new(touch)]);
     let each = VALUES.map(|values| (values, each(contexts, values.min(keys.len()), &keys)));
-    let [of_crowd] = steps(crowd, [Arc::new(touch)]);
+    let of_crowd = of_crowd(crowd);
     let after_crowd = (held() - before) as f64;
     let each = each.into();
     let counted = Counted { contexts, empty, each, key, crowd, of_crowd, after_crowd };
@@ -100,6 +101,13 @@ fn each(contexts: usize, values: usize, keys: &Keys) -> f64 {
     let fill = move || keys[..values].iter().for_each(|key| key.set(7));
     let [_, filled] = steps(contexts, [Arc::new(touch), Arc::new(fill)]);
     filled / values as f64 - size_of::<u64>() as f64
+}
+
+/// Bytes per context of a crowd, which goes before this returns.
+fn of_crowd(crowd: usize) -> f64 {
+    let before = held();
+    let _crowd = Crowd::of(crowd, touch);
+    (held() - before) as f64 / crowd as f64
 }
 
 type Step = Arc<dyn Fn() + Send + Sync>;

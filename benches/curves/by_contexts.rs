@@ -1,23 +1,22 @@
-//! Over the number of live contexts, each of a waiting thread.
+//! Over the number of live contexts, each of a waiting task.
 
 use std::{
     hint::black_box,
     time::{Duration, Instant},
 };
 
-use threadctx::{DumpOptions, Key, context, exit_thread_ctx};
+use threadctx::{DumpOptions, Key, exit_thread_ctx};
 
 use crate::{
+    crowd::Crowd,
     plot::Chart,
-    population::Population,
     timing::{Figures, Plan, interleaved, looped},
 };
 
 static KEY: Key<u64> = Key::new("by-contexts", "value").debug();
 static OPAQUE: Key<u64> = Key::new("by-contexts", "opaque");
 
-/// As many as a system usually lets one process have threads: each takes four of the 65,530 mappings that Linux allows.
-const SIZES: [usize; 6] = [1, 10, 100, 1_000, 3_000, 10_000];
+const SIZES: [usize; 6] = [1, 10, 100, 1_000, 10_000, 100_000];
 
 fn fill() {
     KEY.set(7);
@@ -32,7 +31,7 @@ pub(crate) fn chart(plan: &Plan) -> Chart {
 }
 
 fn measure(plan: &Plan, size: usize) -> [f64; 5] {
-    let crowd = Population::of(size, fill);
+    let crowd = Crowd::of(size, fill);
     // Before the owner has a context, since it is to come and go.
     let [lifetime] = interleaved(
         plan,
@@ -42,13 +41,12 @@ fn measure(plan: &Plan, size: usize) -> [f64; 5] {
         })],
     );
     fill();
-    let one = context(crowd.ids().next().expect("there is one")).expect("it waits");
     let [read, write, remote] = interleaved(
         plan,
         [
             looped(|| OPAQUE.with(|value| *value)),
             looped(|| OPAQUE.set(black_box(7))),
-            looped(|| OPAQUE.get_in(&one)),
+            looped(|| OPAQUE.get_in(&crowd.first)),
         ],
     );
     let dump = dump(plan, size + 1);

@@ -11,6 +11,8 @@ mod by_contexts;
 mod by_keys;
 mod by_threads;
 mod cpu;
+#[path = "../support/crowd.rs"]
+mod crowd;
 #[allow(dead_code, reason = "parts of it are for other benchmarks")]
 #[path = "../support/inspector.rs"]
 mod inspector;
@@ -20,9 +22,6 @@ mod latency;
 #[path = "../support/page.rs"]
 mod page;
 mod plot;
-#[allow(dead_code, reason = "parts of it are for other benchmarks")]
-#[path = "../support/population.rs"]
-mod population;
 #[allow(dead_code, reason = "parts of it are for other benchmarks")]
 #[path = "../support/timing.rs"]
 mod timing;

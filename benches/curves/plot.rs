@@ -59,11 +59,18 @@ impl Chart {
             points().fold((f64::MAX, 1.0_f64), |(low, high), (_, ns)| (low.min(*ns), high.max(*ns)));
         let mut chart = ChartBuilder::on(&root)
             .caption(self.title, ("sans-serif", 20))
-            .margin(12)
+            .margin(24)
             .x_label_area_size(40)
             .y_label_area_size(70)
-            .build_cartesian_2d((1.0..most).log_scale(), (low.max(0.1) / 2.0..high * 4.0).log_scale())?;
-        chart.configure_mesh().x_desc(self.of).y_desc("nanoseconds").light_line_style(TRANSPARENT).draw()?;
+            .build_cartesian_2d((1.0..most).log_scale(), (low.max(0.1) / 2.0..high * 60.0).log_scale())?;
+        chart
+            .configure_mesh()
+            .x_desc(self.of)
+            .y_desc("nanoseconds")
+            .light_line_style(TRANSPARENT)
+            .x_label_formatter(&|size| format!("{size:.0}"))
+            .y_label_formatter(&|ns| format!("{ns:.0}"))
+            .draw()?;
         for (number, line) in self.lines.iter().enumerate() {
             let colour = Palette99::pick(number).stroke_width(2);
             let points = line.points.iter().map(|(size, ns)| (*size as f64, ns.max(0.1)));
@@ -72,7 +79,9 @@ impl Chart {
                 .label(line.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
         }
-        chart.configure_series_labels().border_style(BLACK).background_style(WHITE).draw()?;
+        // Above all lines: that is what the room there is for.
+        let place = SeriesLabelPosition::UpperRight;
+        chart.configure_series_labels().position(place).border_style(BLACK).background_style(WHITE).draw()?;
         root.present()?;
         Ok(())
     }
