@@ -11,6 +11,7 @@ use clap::Parser;
 
 #[path = "../support/bytes.rs"]
 mod bytes;
+#[allow(dead_code, reason = "parts of it are for other benchmarks")]
 #[path = "../support/crowd.rs"]
 mod crowd;
 mod dumped;
