@@ -400,7 +400,7 @@ pub use stats::{Stats, stats};
 
 /// What models need of the inside.
 #[cfg(any(loom, shuttle))]
-pub mod modelled;
+pub use sync::{Arc, Weak, at_next_share};
 
 /// The README's sample is tested as it stands.
 #[cfg(doctest)]

@@ -24,7 +24,7 @@ mod names;
 mod registry;
 mod slot;
 mod stalls;
-mod tasks;
+pub(crate) mod tasks;
 mod totals;
 mod tracked;
 

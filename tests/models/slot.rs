@@ -1,6 +1,6 @@
 //! The slot: the owner's writes against readers, and what either hands out.
 
-use threadctx::{exit_thread_ctx, get_thread_ctx, modelled::Arc};
+use threadctx::{Arc, exit_thread_ctx, get_thread_ctx};
 
 use super::{Tracked, key, leaked, read_in, set, thread};
 use crate::model;

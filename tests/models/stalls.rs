@@ -1,10 +1,7 @@
 //! A reader that the scheduler leaves standing inside a slot: the owner must get to its end all the same. If it waited for
 //! the reader, which goes on only once the owner is done, both would wait for ever.
 
-use threadctx::{
-    ContextRef, Key, exit_thread_ctx, get_thread_ctx,
-    modelled::{Arc, at_next_share},
-};
+use threadctx::{Arc, ContextRef, Key, at_next_share, exit_thread_ctx, get_thread_ctx};
 
 use super::{Event, Tracked, key, leaked, set, thread};
 use crate::model;

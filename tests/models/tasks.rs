@@ -1,50 +1,81 @@
 //! A context that moves between threads: each that polls it has it alone, and finds what the one before it left.
 
-use threadctx::{Key, get_thread_ctx, modelled::Task};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
 
-use super::{Tracked, key, read_in, set, thread};
+use threadctx::{FutureExt, InContext, Key};
+
+use super::{Tracked, key, leaked, read_in, thread};
 use crate::model;
 
-fn end(task: Task) {
-    task.poll(|| get_thread_ctx().clear()).expect("nobody else polls it now");
-    task.leave();
+/// A task that is never done.
+pub(crate) type Task = Pin<Box<InContext<Pin<Box<dyn Future<Output = ()> + Send>>>>>;
+
+/// A task that adds `step` to the key's value each time that it is polled.
+pub(crate) fn counting_task(key: &'static Key<Tracked>, step: u64) -> Task {
+    let count: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(poll_fn(move |_| {
+        let before = key.with(Tracked::read).unwrap_or_default();
+        key.set(Tracked::new(before + step));
+        Poll::Pending
+    }));
+    Box::pin(count.in_context())
 }
 
-fn add(key: &'static Key<Tracked>, more: u64) {
-    let before = key.with(Tracked::read).expect("set before the first move");
-    set(key, before + more);
+pub(crate) fn poll(task: &mut Task) {
+    assert!(task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
 }
 
 #[test]
-fn a_context_that_moves_brings_what_was_written_before() {
-    model("a task that two threads poll", 5, || {
+fn a_context_that_moves_brings_what_was_written_and_is_read_all_along() {
+    model("a task that moves, one reader", 3, || {
         let key = key();
-        let task = Task::new();
-        task.poll(|| set(key, 1));
-        let here = task.clone();
-        let other = thread::spawn(move || here.poll(|| add(key, 10)).is_some());
-        let mine = task.poll(|| add(key, 100)).is_some();
-        let others = other.join().unwrap();
-        let expected = 1 + 10 * u64::from(others) + 100 * u64::from(mine);
-        assert!(others || mine, "a context that is free is taken");
-        assert_eq!(task.poll(|| key.with(Tracked::read)).flatten(), Some(expected));
-        end(task);
+        let mut task = counting_task(key, 1);
+        poll(&mut task);
+        let owner = task.handle();
+        let reader = thread::spawn(move || read_in(key, &owner));
+        let other = thread::spawn(move || {
+            poll(&mut task);
+            task
+        });
+        let mut task = other.join().unwrap();
+        poll(&mut task);
+        assert_eq!(read_in(key, &task.handle()), Some(3));
+        assert!(matches!(reader.join().unwrap(), Some(1..=3)));
     });
 }
 
 #[test]
-fn a_context_that_moves_is_read_all_along() {
-    model("a task that moves, one reader", 4, || {
-        let key = key();
-        let task = Task::new();
-        task.poll(|| set(key, 1));
+fn a_tasks_end_on_another_thread_against_a_reader() {
+    model("a task's end, one reader", 3, || {
+        let key = leaked(Key::new("model", "task"));
+        let mut task = counting_task(key, 1);
+        poll(&mut task);
         let owner = task.handle();
-        let reader = thread::spawn(move || read_in(key, &owner));
-        let there = task.clone();
-        let other = thread::spawn(move || assert!(there.poll(|| set(key, 2)).is_some()));
+        let other = thread::spawn(move || drop(task));
+        assert!(matches!(read_in(key, &owner), None | Some(1)));
         other.join().unwrap();
-        task.poll(|| set(key, 3));
-        assert!(matches!(reader.join().unwrap(), Some(1..=3)));
-        end(task);
+        assert_eq!(read_in(key, &owner), None);
+    });
+}
+
+#[test]
+fn two_tasks_on_two_threads_and_the_threads_own_are_three() {
+    model("tasks beside the threads' own", 2, || {
+        let key = key();
+        super::set(key, 100);
+        let (mut one, mut other) = (counting_task(key, 1), counting_task(key, 10));
+        let worker = thread::spawn(move || {
+            poll(&mut one);
+            assert_eq!(read_in(key, &one.handle()), Some(1));
+        });
+        poll(&mut other);
+        assert_eq!(read_in(key, &other.handle()), Some(10));
+        drop(other);
+        worker.join().unwrap();
+        assert_eq!(key.with(Tracked::read), Some(100));
+        threadctx::exit_thread_ctx();
     });
 }
