@@ -76,6 +76,34 @@ fn every_twin_carries_and_leaves_no_trace() {
 }
 
 #[test]
+fn a_scopes_jobs_have_what_was_current_where_they_were_spawned() {
+    static KEY: Key<u64> = Key::new(NS, "scope").inherit();
+    static OTHER: Key<u64> = Key::new(NS, "scope: other").inherit();
+    let own = Own::new(3, &KEY, &OTHER);
+    let checked = AtomicUsize::new(0);
+    let is_for = &|number| {
+        assert_eq!((KEY.cloned(), OTHER.cloned()), (Some(number), None));
+        checked.fetch_add(1, Ordering::SeqCst);
+    };
+    twin::install(&own.pool, || {
+        twin::scope(|scope| {
+            for number in 0..50 {
+                let spawn = || {
+                    scope.spawn(move |scope| {
+                        is_for(number);
+                        KEY.set(number + 100);
+                        scope.spawn(move |_| is_for(number + 100));
+                    });
+                };
+                KEY.scope(number, spawn);
+            }
+        });
+    });
+    assert_eq!(checked.load(Ordering::SeqCst), 100);
+    own.is_untouched();
+}
+
+#[test]
 fn rayons_own_calls_carry_nothing() {
     static KEY: Key<u64> = Key::new(NS, "plain").inherit();
     KEY.set(1);
