@@ -18,14 +18,14 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// The signal that users may give a meaning: [`on_signal`]'s usual one.
 ///
-/// ```no_run
+/// ```
 /// threadctx::on_signal(threadctx::SIGUSR1).to_stderr()?.forever();
 /// # Ok::<_, threadctx::OutletError>(())
 /// ```
 pub const SIGUSR1: i32 = libc::SIGUSR1;
 /// The other one.
 ///
-/// ```no_run
+/// ```
 /// threadctx::on_signal(threadctx::SIGUSR2).to_file("/run/orders/dump.json")?.forever();
 /// # Ok::<_, threadctx::OutletError>(())
 /// ```
@@ -39,7 +39,7 @@ const NUMBERS: std::ops::Range<c_int> = 1..128;
 /// Whoever else has a handler for the signal keeps it; several outlets for one signal all dump. Signals that come during
 /// a dump make one more.
 ///
-/// ```no_run
+/// ```
 /// // kill -USR1 <pid>
 /// threadctx::on_signal(threadctx::SIGUSR1).to_stderr()?.forever();
 /// # Ok::<_, threadctx::OutletError>(())
@@ -50,7 +50,7 @@ pub fn on_signal(signal: i32) -> OnSignal {
 
 /// A dump on a signal, to be given an outlet: see [`on_signal`].
 ///
-/// ```no_run
+/// ```
 /// use threadctx::{DumpOptions, SIGUSR1, on_signal};
 ///
 /// let only_http = DumpOptions::new().namespace("http");
@@ -67,7 +67,7 @@ pub struct OnSignal {
 impl OnSignal {
     /// Takes the dumps with these limits and filters.
     ///
-    /// ```no_run
+    /// ```
     /// use threadctx::{DumpOptions, SIGUSR1, on_signal};
     ///
     /// on_signal(SIGUSR1).options(DumpOptions::new().max_contexts(100)).to_stderr()?.forever();
@@ -84,7 +84,7 @@ impl OnSignal {
     ///
     /// The system refuses the signal, or a thread.
     ///
-    /// ```no_run
+    /// ```
     /// threadctx::on_signal(threadctx::SIGUSR1).to_stderr()?.forever();
     /// # Ok::<_, threadctx::OutletError>(())
     /// ```
@@ -101,8 +101,9 @@ impl OnSignal {
     ///
     /// The path is none for a file, or the system refuses the signal, or a thread.
     ///
-    /// ```no_run
-    /// threadctx::on_signal(threadctx::SIGUSR1).to_file("/run/orders/dump.txt")?.forever();
+    /// ```
+    /// let dump = std::env::temp_dir().join("orders-dump.txt");
+    /// threadctx::on_signal(threadctx::SIGUSR1).to_file(dump)?.forever();
     /// # Ok::<_, threadctx::OutletError>(())
     /// ```
     pub fn to_file(self, path: impl AsRef<Path>) -> Result<SignalGuard, OutletError> {
@@ -122,7 +123,7 @@ impl OnSignal {
     ///
     /// The system refuses the signal, or a thread.
     ///
-    /// ```no_run
+    /// ```
     /// let guard = threadctx::on_signal(threadctx::SIGUSR1).to(|dump| println!("{}", dump.to_json()))?;
     /// # Ok::<_, threadctx::OutletError>(())
     /// ```
@@ -167,7 +168,7 @@ fn listen(signal: c_int) -> io::Result<Signals> {
 ///
 /// In a forked child the outlet is closed from the start: the signal does nothing there.
 ///
-/// ```no_run
+/// ```
 /// let guard = threadctx::on_signal(threadctx::SIGUSR1).to_stderr()?;
 /// drop(guard); // from now on the signal does nothing
 /// # Ok::<_, threadctx::OutletError>(())
@@ -183,7 +184,7 @@ pub struct SignalGuard {
 impl SignalGuard {
     /// Keeps the outlet open for the life of the process.
     ///
-    /// ```no_run
+    /// ```
     /// threadctx::on_signal(threadctx::SIGUSR1).to_stderr()?.forever();
     /// # Ok::<_, threadctx::OutletError>(())
     /// ```
