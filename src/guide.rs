@@ -30,3 +30,6 @@ pub mod performance {}
 
 #[doc = include_str!("../docs/propagation.md")]
 pub mod propagation {}
+
+#[doc = include_str!("../docs/verification.md")]
+pub mod verification {}

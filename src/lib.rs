@@ -60,6 +60,7 @@
 //! - [Where the dump comes out](guide::outlets): panics, signals, watchdogs, files.
 //! - [What travels, and when](guide::propagation): threads, pools, tasks, hop by hop.
 //! - [What it costs](guide::performance): measured, beside what you would use instead.
+//! - [Verification](guide::verification): what is tested and proven, how, and what is not.
 //! - [How it works](guide::design), for whoever carries on.
 //! - [Limits](guide::limits): where it ends, and what to do there.
 //!
