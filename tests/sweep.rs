@@ -254,7 +254,8 @@ fn a_thread_that_is_alive_or_just_exiting_is_never_swept() {
                 _ => Pthread::start(body).detach(),
             }
         }
-        while stats().live > 0 {
+        // Those that were detached may not even have begun.
+        while HOOKS.load(Ordering::SeqCst) < THREADS || stats().live > 0 {
             thread::sleep(Duration::from_millis(1));
         }
         OVER.store(true, Ordering::SeqCst);
