@@ -688,6 +688,9 @@ impl<T: Send + Sync + 'static> Key<T> {
 
     fn try_ready(&'static self) -> Result<Place<T>, TypeMismatch> {
         let place = self.try_place()?;
+        if current::owner(|owner| owner.are_names_settled()) != Some(false) {
+            return Ok(place);
+        }
         let outgoing = current::owner(|owner| owner.adopt_names());
         drop(outgoing);
         let clash = current::owner(|owner| owner.name_clash(|| self.title()));

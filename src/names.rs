@@ -219,6 +219,14 @@ impl<'a> Owner<'a> {
         outgoing
     }
 
+    /// Whether every name that a key goes by has been given over to it.
+    pub(crate) fn are_names_settled(self) -> bool {
+        self.index().is_none_or(|index| {
+            let index = index.borrow();
+            index.adopted == identity::count() && !index.clashes
+        })
+    }
+
     /// Gives names over to keys that have come since this was last done, where the types agree.
     pub(crate) fn adopt_names(self) -> Outgoing {
         let mut outgoing = Outgoing::default();

@@ -26,7 +26,8 @@ pub const SIGUSR1: i32 = libc::SIGUSR1;
 /// The other one.
 ///
 /// ```
-/// threadctx::on_signal(threadctx::SIGUSR2).to_file("/run/orders/dump.json")?.forever();
+/// let dump = std::env::temp_dir().join("orders-dump.json");
+/// threadctx::on_signal(threadctx::SIGUSR2).to_file(dump)?.forever();
 /// # Ok::<_, threadctx::OutletError>(())
 /// ```
 pub const SIGUSR2: i32 = libc::SIGUSR2;
