@@ -14,7 +14,7 @@ use std::{
         },
     },
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{Child, Command, Stdio},
     ptr,
     sync::{
         Arc, Mutex,
@@ -43,7 +43,7 @@ static STEP: Key<u32> = Key::new("job", "step").debug();
 static TOKEN: Key<String> = Key::new("auth", "token").secret();
 
 /// What a test waits for something that must come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[expect(unsafe_code, reason = "signals")]
 mod signals {
@@ -145,7 +145,7 @@ impl Drop for Folder {
 /// A child of this very executable that runs `scenario`, with its standard error.
 struct Running {
     child: Child,
-    said: std::io::Lines<BufReader<ChildStderr>>,
+    said: Receiver<String>,
 }
 
 impl Running {
@@ -158,20 +158,22 @@ impl Running {
 
     fn start(mut command: Command) -> Self {
         let mut child = command.spawn().expect("the test's own file can be run");
-        let said = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        let (send, said) = mpsc::channel();
+        let lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| send.send(line)));
         Self { child, said }
     }
 
     /// The lines up to one that `is_last`, which must come.
-    fn until(&mut self, is_last: impl Fn(&str) -> bool) -> Vec<String> {
+    fn until(&self, is_last: impl Fn(&str) -> bool) -> Vec<String> {
         let mut lines = Vec::new();
-        for line in &mut self.said {
-            lines.push(line.expect("it is text"));
+        while let Ok(line) = self.said.recv_timeout(PATIENCE) {
+            lines.push(line);
             if is_last(lines.last().expect("just pushed")) {
                 return lines;
             }
         }
-        panic!("the child ended: {lines:#?}");
+        panic!("the child says no more: {lines:#?}");
     }
 }
 
@@ -209,7 +211,7 @@ fn every_thread_is_blocked() {
 
 #[test]
 fn it_comes_while_every_thread_is_blocked_as_often_as_asked() {
-    let mut running = Running::start(Running::command("every_thread_is_blocked"));
+    let running = Running::start(Running::command("every_thread_is_blocked"));
     running.until(|line| line == "ready");
     for _ in 0..2 {
         signals::send(&running.child, SIGUSR1);
@@ -426,7 +428,7 @@ fn a_signal_that_nobody_can_have_is_refused() {
 fn it_comes_though_every_thread_of_the_program_blocks_the_signal() {
     let mut command = Running::command("every_thread_is_blocked");
     signals::block_in(&mut command, SIGUSR1);
-    let mut running = Running::start(command);
+    let running = Running::start(command);
     running.until(|line| line == "ready");
     signals::send(&running.child, SIGUSR1);
     running.until(|line| line.contains("job.step   = 2"));

@@ -374,7 +374,7 @@ impl Watch {
                 }
             }
         }
-        // Those that came to their exit meanwhile need not move any more.
+        // Those that are in their exit need not move any more.
         stuck.retain(|stuck| stuck.context.state() == State::Running);
         (stuck, next)
     }
@@ -382,7 +382,7 @@ impl Watch {
     /// When what is watched was last written, if it is there. Of what was written before its writes were noted it is known
     /// only that it has been there for as long as it was watched.
     fn last_write(&self, context: &ContextRef, watched: &Watched) -> Option<u64> {
-        let inner = context.readable().filter(|inner| inner.state() == State::Running)?;
+        let inner = context.readable()?;
         let unknown = || self.since.max(inner.registered());
         let last = writes(inner, watched).max()?;
         match watched {

@@ -53,15 +53,6 @@ pub(crate) fn at_key_drop(rounds: u32, code: impl Fn(u32) + 'static) {
     arm(Box::into_raw(Box::new(late)));
 }
 
-/// Ends this thread, and this one only, with nothing run or unwound.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn vanish() -> ! {
-    loop {
-        // SAFETY: the call takes a number and does not return. What is on the stack is never used again.
-        unsafe { libc::syscall(libc::SYS_exit, 0) };
-    }
-}
-
 /// How many rounds the system promises at least.
 pub(crate) fn rounds() -> u32 {
     // SAFETY: it takes a number.
