@@ -96,28 +96,38 @@ pub(crate) fn loop_cost(plan: &Plan) -> Figures {
 
 struct Timed<'a> {
     side: Side<'a>,
+    /// What it may take in one round, in nanoseconds.
+    batch: f64,
     times: u32,
+    /// Nanoseconds per operation.
     samples: Vec<f64>,
+    best: f64,
 }
 
 impl<'a> Timed<'a> {
+    /// The most that is done in one round.
+    const MOST: u32 = 1 << 24;
+
     /// Finds out how often the side can do its work in a batch's time.
-    fn new(plan: &Plan, mut side: Side<'a>) -> Self {
-        let mut times = 1_u32;
-        loop {
-            // The fastest of a few: one that the scheduler interrupted says nothing.
-            let taken = (0..3).map(|_| side(times)).min().expect("there were some");
-            if taken >= plan.batch / 2 || times >= 1 << 24 {
-                let fitting = plan.batch.as_secs_f64() / taken.as_secs_f64().max(1e-9) * f64::from(times);
-                return Self { side, times: (fitting as u32).clamp(1, 1 << 24), samples: Vec::new() };
-            }
-            times *= 2;
+    fn new(plan: &Plan, side: Side<'a>) -> Self {
+        let batch = plan.batch.as_nanos() as f64;
+        let mut timed = Self { side, batch, times: 1, samples: Vec::new(), best: f64::INFINITY };
+        while timed.taken() < timed.batch / 2.0 && timed.times < Self::MOST {
+            timed.times *= 2;
         }
+        timed
+    }
+
+    fn taken(&mut self) -> f64 {
+        (self.side)(self.times).as_secs_f64() * 1e9
     }
 
     fn run(&mut self) {
-        let taken = (self.side)(self.times);
-        self.samples.push(taken.as_secs_f64() * 1e9 / f64::from(self.times));
+        let sample = self.taken() / f64::from(self.times);
+        self.samples.push(sample);
+        // Fitted by the best so far: one that the scheduler interrupted says nothing.
+        self.best = self.best.min(sample);
+        self.times = (self.batch / self.best.max(0.1)).clamp(1.0, f64::from(Self::MOST)) as u32;
     }
 
     fn figures(self, loop_cost: f64) -> Figures {
