@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use crate::solo::{FAILED, end, verdict};
+use crate::solo::{FAILED, end, patience, verdict};
 
 /// Seconds that a child may take. One that hangs is ended by its alarm, which its parent sees.
 const LIMIT: u32 = 20;
@@ -34,12 +34,13 @@ impl Drop for Unfinished {
 pub(crate) struct Forked(libc::pid_t);
 
 pub(crate) fn fork() -> Side {
+    let limit = LIMIT * patience();
     // SAFETY: what a child may do here is what is being tested.
     match unsafe { libc::fork() } {
         -1 => panic!("no more processes: {}", std::io::Error::last_os_error()),
         0 => {
             // SAFETY: it takes a number.
-            unsafe { libc::alarm(LIMIT) };
+            unsafe { libc::alarm(limit) };
             Side::Child(Unfinished(()))
         }
         child => Side::Parent(Forked(child)),

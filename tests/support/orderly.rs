@@ -20,13 +20,15 @@ pub(crate) const ORDERLY: &[&str] = &[
     "drop of oldest",
 ];
 
-/// Says when it drops.
+/// Says when it drops, unless it has nothing to say.
 #[derive(Debug)]
 struct Spoken(&'static str);
 
 impl Drop for Spoken {
     fn drop(&mut self) {
-        say(&format!("drop of {}", self.0));
+        if !self.0.is_empty() {
+            say(&format!("drop of {}", self.0));
+        }
     }
 }
 
@@ -64,9 +66,9 @@ pub(crate) fn watch_threads() {
 pub(crate) fn fill() {
     watch_threads();
     let ctx = get_thread_ctx();
-    REFILLED.set(Spoken("too early"));
+    REFILLED.set(Spoken(""));
     OLDEST.set(Spoken("oldest"));
-    std::mem::forget(REFILLED.take());
+    drop(REFILLED.take());
     REFILLED.set(Spoken("refilled"));
     ctx.namespace("orderly").insert("named", Spoken("named")).expect("the name is free");
     NEWEST.set(Spoken("newest"));

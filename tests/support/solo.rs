@@ -18,6 +18,11 @@ use std::{
 const CHILD: &str = "THREADCTX_SCENARIO";
 /// What a child may take. A scenario that hangs fails; it does not stop the suite.
 const LIMIT: Duration = Duration::from_secs(120);
+/// How many times as long everything may take, where a tool that looks on makes it slow.
+pub(crate) fn patience() -> u32 {
+    env::var("THREADCTX_PATIENCE").map_or(1, |times| times.parse().expect("THREADCTX_PATIENCE is a number"))
+}
+
 /// What a child says first: that it found its scenario.
 const BEGUN: &str = "begun";
 /// What sets our own lines apart from those of a panic hook.
@@ -91,7 +96,7 @@ pub(crate) fn run(name: &str, expected: &Expected<'_>) -> String {
     let (stderr, stdout) = (reader(child.stderr.take()), reader(child.stdout.take()));
     let (ended, wait) = mpsc::channel();
     let waiter = thread::spawn(move || ended.send(child.wait()));
-    let Ok(status) = wait.recv_timeout(LIMIT) else {
+    let Ok(status) = wait.recv_timeout(LIMIT * patience()) else {
         kill(pid);
         panic!("{name} hangs");
     };
