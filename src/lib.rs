@@ -318,7 +318,7 @@
 //! | `rayon` | jobs that carry, pool workers that register by name | rayon |
 //! | `tower` | a layer that gives each request a context with an id | http, tower-layer, tower-service |
 //!
-//! For the owner a read is a dozen instructions without a call, and a write in place one uncontended compare-exchange; where a
+//! For the owner a read is some 25 instructions without a call, and a write in place one uncontended compare-exchange; where a
 //! dump shows the value, the write looks at the coarse clock as well. A name instead of a key costs a hash. A thread pays some
 //! microseconds once for its context, a value an `Arc`.
 //!
