@@ -62,6 +62,13 @@ fn contexts_are_picked_by_the_text_of_a_value() {
     }
     // What the filter drops does not use up what others need.
     assert_eq!(names(&with("number", "13").max_contexts(1).take()), ["by value 2"]);
+    let _large = named("by value 3", || {
+        SHOWN.set(14);
+        get_thread_ctx().namespace("by value").insert("large", "x".repeat(1_000)).unwrap();
+    });
+    let _last = named("by value 4", || SHOWN.set(15));
+    let dump = with("number", "15").namespace("by value").thread_name("by value*").max_bytes(3_000).take();
+    assert_eq!((names(&dump), dump.is_complete()), (vec!["by value 4"], true));
 }
 
 #[test]
