@@ -123,7 +123,7 @@ impl Context {
             carrier: AtomicU64::new(0),
             carries: AtomicU64::new(0),
             process: AtomicU32::new(registry::process()),
-            keys: KeySlots::new(),
+            keys: KeySlots::default(),
             names: OnceBox::new(),
             own: OwnerCell::new(Own::default()),
         }

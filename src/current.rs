@@ -27,7 +27,7 @@ use crate::{
     identity::Identity,
     names::{NameIndex, Named},
     registry,
-    slot::{Borrowed, Outgoing, OwnedRaw, OwnedSlot, Place, RawSlot, RetireList},
+    slot::{At, Borrowed, Outgoing, OwnedRaw, OwnedSlot, Place, RawSlot, RetireList},
     sync::{self, this_thread, thread_cells},
 };
 
@@ -123,7 +123,8 @@ impl<'a> Owner<'a> {
     }
 
     pub(crate) fn slot_or_grow<T: Send + Sync + 'static>(self, place: Place<T>) -> OwnedSlot<'a, T> {
-        let slot = self.context.keys.get_or_grow(place);
+        // SAFETY: we are the context's owner.
+        let slot = unsafe { self.context.keys.get_or_grow(place) };
         // SAFETY: the slot is one of this owner's context.
         unsafe { OwnedSlot::new(slot, self) }
     }
@@ -136,7 +137,8 @@ impl<'a> Owner<'a> {
     }
 
     pub(crate) fn key_or_grow(self, identity: &Identity) -> OwnedRaw<'a> {
-        let slot = self.context.keys.of_or_grow(identity);
+        // SAFETY: we are the context's owner.
+        let slot = unsafe { self.context.keys.of_or_grow(identity) };
         // SAFETY: the slot is one of this owner's context, and that of the identity, which is of this type.
         unsafe { OwnedRaw::new(slot, identity.value_type(), self) }
     }
@@ -149,7 +151,8 @@ impl<'a> Owner<'a> {
     }
 
     pub(crate) fn name_or_grow(self, index: usize) -> OwnedSlot<'a, Named> {
-        let slot = self.context.names_or_new().slot_or_grow(index);
+        // SAFETY: we are the context's owner, and it has one at a time.
+        let slot = unsafe { self.context.names_or_new().slots.get_or_grow(At::index(index)) };
         // SAFETY: the slot is one of this owner's context.
         unsafe { OwnedSlot::new(slot, self) }
     }

@@ -12,8 +12,9 @@ use crate::{
     chain::Chain,
     dump::Shown,
     error::Holder,
-    slot::{At, RawSlot, Shared, Table, ValueType},
+    slot::{At, RawSlot, Shared, ValueType},
     sync::{AtomicBool, AtomicUsize, CHAINS, Ordering, filled_array, globals},
+    table::Table,
     title::TitleRef,
 };
 
@@ -220,7 +221,7 @@ fn add(declaration: &Declaration) -> &'static Identity {
         declared: Chain::new(),
     });
     let identity: &'static Identity = Box::leak(identity);
-    let by_index = BY_INDEX.get_or_grow(At::index(index));
+    let by_index = BY_INDEX.get_or_grow(index);
     assert!(by_index.set(identity).is_ok(), "threadctx: an index was given out twice");
     chain(title).find_or_add(|have| have.title == title, identity)
 }
@@ -232,7 +233,7 @@ pub(crate) fn find(title: TitleRef<'_>) -> Option<&'static Identity> {
 
 /// The identity at `index`, at which a slot is filled.
 pub(crate) fn at(index: usize) -> &'static Identity {
-    let identity = BY_INDEX.get(At::index(index)).and_then(OnceRef::get);
+    let identity = BY_INDEX.get(index).and_then(OnceRef::get);
     identity.expect("an identity can be found by its index before anything is stored for it")
 }
 

@@ -366,6 +366,7 @@ mod snapshot;
 mod spawn;
 mod stats;
 mod sync;
+mod table;
 mod title;
 mod total;
 

@@ -11,7 +11,7 @@ use crate::{
     dump::Shown,
     error::Holder,
     identity::{self, Identity},
-    slot::{At, Outgoing, OwnedSlot, RawSlot, Shared, Slot, Table, ValueType},
+    slot::{At, Outgoing, OwnedSlot, Pages, RawSlot, Shared, Slot, ValueType},
     sync::Arc,
     title::{Title, TitleRef},
 };
@@ -23,14 +23,14 @@ pub(crate) use index::NameIndex;
 /// The names of one context.
 pub(crate) struct Names {
     /// As everybody sees them.
-    slots: Table<Slot<Named>>,
+    pub(crate) slots: Pages<Slot<Named>>,
     /// The owner's way to them.
     pub(crate) index: OwnerCell<RefCell<NameIndex>>,
 }
 
 impl Default for Names {
     fn default() -> Self {
-        Self { slots: Table::new(), index: OwnerCell::new(RefCell::default()) }
+        Self { slots: Pages::default(), index: OwnerCell::new(RefCell::default()) }
     }
 }
 
@@ -100,10 +100,6 @@ impl Names {
 
     pub(crate) fn slot(&self, index: usize) -> Option<&Slot<Named>> {
         self.slots.get(At::index(index))
-    }
-
-    pub(crate) fn slot_or_grow(&self, index: usize) -> &Slot<Named> {
-        self.slots.get_or_grow(At::index(index))
     }
 }
 

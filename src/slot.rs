@@ -35,14 +35,14 @@ use crate::{
 };
 
 mod owned;
+mod pages;
 mod place;
 mod shared;
-mod table;
 
 pub(crate) use owned::{Borrowed, Displaced, Outgoing, OwnedRaw, OwnedSlot, Past, RetireList};
+pub(crate) use pages::{At, Pages};
 pub(crate) use place::{KeySlots, Place, PlaceCell};
 pub(crate) use shared::{Shared, ValueType};
-pub(crate) use table::{At, Table};
 
 /// The owner is inside; readers keep out and look again.
 const WRITER: u32 = 1 << 31;

@@ -2,7 +2,7 @@
 
 use std::{marker::PhantomData, mem, ptr};
 
-use super::{At, Busy, RawSlot, Shared, Slot, Table};
+use super::{At, Busy, Pages, RawSlot, Shared, Slot};
 use crate::{
     identity::Identity,
     sync::{Ordering, StaticUsize},
@@ -48,7 +48,7 @@ impl<T> PlaceCell<T> {
 
     #[inline]
     pub(crate) fn get(&'static self) -> Place<T> {
-        // Relaxed: it is a number; the owner that follows it made the slot itself, a reader goes by the bucket's acquire.
+        // Relaxed: it is a number; the owner that follows it made the slot itself, a reader goes by the page's acquire.
         Place { at: At::from_bits(self.bits.load(Ordering::Relaxed)), of: PhantomData }
     }
 
@@ -68,20 +68,20 @@ impl<T> PlaceCell<T> {
 ///
 /// INVARIANT: the slot at an identity's index holds values of that identity's type only: it is written through a
 /// `Place<T>`, which exists for that `T` alone.
-pub(crate) struct KeySlots(Table<RawSlot>);
+#[derive(Default)]
+pub(crate) struct KeySlots(Pages<RawSlot>);
 
 impl KeySlots {
-    pub(crate) fn new() -> Self {
-        Self(Table::new())
-    }
-
     #[inline]
     pub(crate) fn get<T>(&self, place: Place<T>) -> Option<&Slot<T>> {
         self.0.get(place.at).map(typed)
     }
 
-    pub(crate) fn get_or_grow<T>(&self, place: Place<T>) -> &Slot<T> {
-        typed(self.0.get_or_grow(place.at))
+    /// # Safety
+    /// By the context's owner only.
+    pub(crate) unsafe fn get_or_grow<T>(&self, place: Place<T>) -> &Slot<T> {
+        // SAFETY: a context has one owner at a time.
+        typed(unsafe { self.0.get_or_grow(place.at) })
     }
 
     /// The slot of `identity`, if it was ever needed here.
@@ -100,8 +100,11 @@ impl KeySlots {
         })
     }
 
-    pub(crate) fn of_or_grow(&self, identity: &Identity) -> &RawSlot {
-        self.0.get_or_grow(identity.at())
+    /// # Safety
+    /// By the context's owner only.
+    pub(crate) unsafe fn of_or_grow(&self, identity: &Identity) -> &RawSlot {
+        // SAFETY: a context has one owner at a time.
+        unsafe { self.0.get_or_grow(identity.at()) }
     }
 
     /// The slots that have a value, by index.

@@ -34,6 +34,8 @@ use crate::{Ident, TaskId};
 
 /// Small, since each entry and each bucket is another step to interleave.
 pub(crate) const FIRST_BUCKET: usize = 1;
+pub(crate) const PAGE: usize = 1;
+pub(crate) const FIRST_PAGES: usize = 1;
 pub(crate) const CHAINS: usize = 1;
 
 /// Hashes alike in each run, so that a schedule can be run again.

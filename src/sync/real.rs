@@ -26,9 +26,12 @@ pub(crate) use crate::os::at_thread_end;
 
 use crate::{Ident, ident::IdentHasher};
 
-/// How many entries a table begins with, and how many buckets it may have.
+/// How many entries the table of identities begins with, and how many buckets it may have.
 pub(crate) const FIRST_BUCKET: usize = 8;
-pub(crate) const BUCKETS: usize = 24;
+pub(crate) const BUCKETS: usize = 40;
+/// How many slots a page has, and for how many pages the first array has room.
+pub(crate) const PAGE: usize = 8;
+pub(crate) const FIRST_PAGES: usize = 4;
 /// How many chains the identities are spread over.
 pub(crate) const CHAINS: usize = 1024;
 
