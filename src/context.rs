@@ -66,6 +66,8 @@ pub(crate) struct Context {
 pub(crate) struct Own {
     /// How many slots were filled so far.
     pub(crate) fills: Cell<u64>,
+    /// How many are filled now.
+    pub(crate) values: Cell<usize>,
     pub(crate) hooks: Cell<Vec<ExitHook>>,
     pub(crate) retired: RetireList,
     /// Whether the start hooks are running.

@@ -115,6 +115,12 @@ impl<'a> Owner<'a> {
         fills.get()
     }
 
+    /// Notes that a slot which was empty or not is empty or not now.
+    pub(crate) fn count_values(self, was_empty: bool, is_empty: bool) {
+        let values = &self.own().values;
+        values.set(values.get() + usize::from(was_empty) - usize::from(is_empty));
+    }
+
     #[inline]
     pub(crate) fn slot<T: Send + Sync + 'static>(self, place: Place<T>) -> Option<OwnedSlot<'a, T>> {
         let slot = self.context.keys.get(place)?;

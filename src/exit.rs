@@ -9,6 +9,7 @@ use crate::{
     context::{ExitHook, State},
     current::{self, Owner},
     identity::{Declared, Identity},
+    names::Names,
     panics::{self, What},
     slot::{Outgoing, RawSlot, Shared},
     stats,
@@ -72,17 +73,21 @@ fn run_hooks(hooks: Vec<ExitHook>) {
 }
 
 fn is_empty(owner: Owner<'_>) -> bool {
-    !owner.own().has_hooks() && !owner.context().raw_slots().any(RawSlot::is_filled)
+    owner.own().values.get() == 0 && !owner.own().has_hooks()
 }
 
 /// The values that were filled before `limit`, newest first, each with the time when it was filled.
 fn endings_before(owner: Owner<'_>, limit: u64) -> Vec<(u64, Ending)> {
-    let context = owner.context();
-    let keys = context.filled_keys().map(|(identity, _)| Ending::Key(identity));
-    let names =
-        context.names().into_iter().flat_map(|names| names.filled().map(|(index, _)| Ending::Name(index)));
-    let filled = |ending| Some((filled_at(owner, ending)?, ending));
-    let mut endings: Vec<_> = keys.chain(names).filter_map(filled).filter(|(at, _)| *at < limit).collect();
+    let mut endings = Vec::with_capacity(owner.own().values.get());
+    let mut note = |slot: &RawSlot, ending| {
+        endings.extend(slot.filled_at(owner).filter(|at| *at < limit).map(|at| (at, ending)));
+    };
+    for (identity, slot) in owner.context().filled_keys() {
+        note(slot, Ending::Key(identity));
+    }
+    for (index, slot) in owner.context().names().into_iter().flat_map(Names::filled) {
+        note(slot, Ending::Name(index));
+    }
     endings.sort_unstable_by_key(|(at, _)| Reverse(*at));
     endings
 }
@@ -172,7 +177,7 @@ pub(crate) fn take_all_of_the_dead(owner: Owner<'_>) -> Leftovers {
 /// any more: nothing can be added.
 pub(crate) fn take_leftovers(owner: Owner<'_>) -> Leftovers {
     let hooks = take_hooks(owner);
-    let left = hooks.len() + owner.context().raw_slots().filter(|slot| slot.is_filled()).count();
+    let left = hooks.len() + owner.own().values.get();
     let mut values = Outgoing::default();
     if left != 0 {
         stats::add(|counters| &counters.left_over, left as u64);

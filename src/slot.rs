@@ -151,6 +151,11 @@ impl RawSlot {
         !self.value.load(Ordering::Acquire).is_null()
     }
 
+    /// When the value was filled, if there is one.
+    pub(crate) fn filled_at(&self, _: Owner<'_>) -> Option<u64> {
+        self.is_filled().then(|| self.filled.get())
+    }
+
     /// When it was last written (see [`clock`]) and how often since it was filled; zeros where nobody counts.
     pub(crate) fn history(&self) -> (u64, u32) {
         // Relaxed: two figures for people; they need not agree to the instruction.

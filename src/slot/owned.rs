@@ -155,6 +155,7 @@ impl<'a> OwnedRaw<'a> {
             slot.filled.set(self.owner.next_fill());
             slot.writes.store(0, Ordering::Relaxed);
         }
+        self.owner.count_values(was_empty, new.is_null());
         let alone = if slot.is_present_borrowed() { None } else { slot.try_write() };
         let Some(writing) = alone else { return self.publish(new, exposed) };
         // Release: pairs with the acquire in `is_filled`. For whoever enters, `leave` publishes it.
@@ -201,7 +202,7 @@ impl<'a> OwnedRaw<'a> {
 
     /// When the value was filled, if there is one.
     pub(crate) fn filled_at(&self) -> Option<u64> {
-        self.slot.is_filled().then(|| self.slot.filled.get())
+        self.slot.filled_at(self.owner)
     }
 
     /// Takes over when the value was filled and written: it came from `other`.
