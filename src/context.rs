@@ -5,11 +5,11 @@ use std::{cell::Cell, fmt, marker::PhantomData, sync::Arc, thread::Thread};
 use crate::{
     AccessError, Dump, DumpOptions, Ident, Namespace, NamespaceRef, TaskId, clock,
     current::{self, Carrier, Owner, OwnerCell},
-    identity::{self, Identity},
+    identity::Identity,
     late,
     names::Names,
     os, registry,
-    slot::{KeySlots, Outgoing, RawSlot, RetireList},
+    slot::{KeySlot, KeySlots, Outgoing, RawSlot, RetireList},
     stats,
     sync::{AtomicU8, AtomicU32, AtomicU64, OnceBox, Ordering},
 };
@@ -208,8 +208,8 @@ impl Context {
     }
 
     /// The keys that have a value here, with their slots.
-    pub(crate) fn filled_keys(&self) -> impl Iterator<Item = (&'static Identity, &RawSlot)> {
-        self.keys.filled().map(|(index, slot)| (identity::at(index), slot))
+    pub(crate) fn filled_keys(&self) -> impl Iterator<Item = KeySlot<'_>> {
+        self.keys.filled()
     }
 
     pub(crate) fn raw_slots(&self) -> impl Iterator<Item = &RawSlot> {
@@ -231,8 +231,8 @@ impl Owner<'_> {
     /// Takes the values of the keys for which `wanted`, oldest key first.
     pub(crate) fn take_keys(self, wanted: impl Fn(&Identity) -> bool) -> Outgoing {
         let mut taken = Outgoing::default();
-        for (identity, _) in self.context().filled_keys().filter(|(identity, _)| wanted(identity)) {
-            if let Some(slot) = self.key(identity) {
+        for key in self.context().filled_keys().map(KeySlot::key).filter(|key| wanted(key)) {
+            if let Some(slot) = self.key(key) {
                 taken.add(slot.exchange(None));
             }
         }

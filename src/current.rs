@@ -136,8 +136,8 @@ impl<'a> Owner<'a> {
     }
 
     /// The slot of a key whose type is not known here, if it was ever needed.
-    pub(crate) fn key(self, identity: &Identity) -> Option<OwnedRaw<'a>> {
-        let slot = self.context.keys.of(identity)?;
+    pub(crate) fn key(self, identity: &'static Identity) -> Option<OwnedRaw<'a>> {
+        let slot = self.context.keys.of(identity)?.raw();
         // SAFETY: the slot is one of this owner's context, and that of the identity, which is of this type.
         Some(unsafe { OwnedRaw::new(slot, identity.value_type(), self) })
     }

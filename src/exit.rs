@@ -11,7 +11,7 @@ use crate::{
     identity::{Declared, Identity},
     names::Names,
     panics::{self, What},
-    slot::{Outgoing, RawSlot, Shared},
+    slot::{KeySlot, Outgoing, RawSlot, Shared},
     stats,
     sync::{pause, yield_now},
     total,
@@ -54,7 +54,7 @@ pub(crate) fn run(for_all: fn()) {
 
 /// What is left after the rounds counts for its key's total all the same.
 fn retain_totals() {
-    let left = current::owner(|owner| owner.context().filled_keys().map(|(key, _)| key).collect::<Vec<_>>());
+    let left = current::owner(|owner| owner.context().filled_keys().map(KeySlot::key).collect::<Vec<_>>());
     for identity in left.unwrap_or_default() {
         if let Some(key) = identity.total() {
             drop(total::retain(identity, key));
@@ -82,8 +82,8 @@ fn endings_before(owner: Owner<'_>, limit: u64) -> Vec<(u64, Ending)> {
     let mut note = |slot: &RawSlot, ending| {
         endings.extend(slot.filled_at(owner).filter(|at| *at < limit).map(|at| (at, ending)));
     };
-    for (identity, slot) in owner.context().filled_keys() {
-        note(slot, Ending::Key(identity));
+    for slot in owner.context().filled_keys() {
+        note(slot.raw(), Ending::Key(slot.key()));
     }
     for (index, slot) in owner.context().names().into_iter().flat_map(Names::filled) {
         note(slot, Ending::Name(index));
@@ -162,7 +162,7 @@ impl Leftovers {
 /// context is not current anywhere.
 pub(crate) fn take_all_of_the_dead(owner: Owner<'_>) -> Leftovers {
     let mut values = owner.adopt_names();
-    let keys: Vec<_> = owner.context().filled_keys().map(|(key, _)| key).collect();
+    let keys: Vec<_> = owner.context().filled_keys().map(KeySlot::key).collect();
     for identity in keys {
         if let Some(key) = identity.total() {
             values.append(total::retain_of(owner, identity, key));

@@ -11,7 +11,7 @@ use crate::{
     dump::Shown,
     error::Holder,
     identity::{self, Identity},
-    slot::{At, Outgoing, OwnedSlot, Pages, RawSlot, Shared, Slot, ValueType},
+    slot::{At, KeySlot, Outgoing, OwnedSlot, Pages, RawSlot, Shared, Slot, ValueType},
     sync::Arc,
     title::{Title, TitleRef},
 };
@@ -139,7 +139,8 @@ impl<'a> Owner<'a> {
     }
 
     pub(crate) fn has_name(self, title: TitleRef<'_>) -> bool {
-        let is_filled = |identity| self.context().keys.of(identity).is_some_and(RawSlot::is_filled);
+        let is_filled =
+            |identity| self.context().keys.of(identity).is_some_and(|slot| slot.raw().is_filled());
         self.named(title).is_some() || identity::find(title).is_some_and(is_filled)
     }
 
@@ -287,7 +288,7 @@ impl Context {
     {
         let by_key = || {
             let identity = identity::find(title)?;
-            let value = self.keys.read(identity, None).ok().flatten()?;
+            let value = self.keys.of(identity)?.read(None).ok().flatten()?;
             Some(value.downcast().map_err(|_| identity.holder()))
         };
         // Between the two looks the owner may move a value from its name to the key: never back.
@@ -298,7 +299,10 @@ impl Context {
         // Names first: while the owner gives one over to its key, it is found in one place or the other.
         let names = self.names().into_iter().flat_map(Names::about);
         let names = names.map(|about| (about.title.namespace.to_string(), about.title.name.to_string()));
-        let keys = self.filled_keys().map(|(key, _)| (key.namespace().to_owned(), key.name().to_owned()));
+        let keys = self
+            .filled_keys()
+            .map(KeySlot::key)
+            .map(|key| (key.namespace().to_owned(), key.name().to_owned()));
         names.chain(keys).collect()
     }
 
@@ -306,7 +310,7 @@ impl Context {
     pub(crate) fn has(&self, title: TitleRef<'_>) -> bool {
         let by_key = || {
             let slot = identity::find(title).and_then(|identity| self.keys.of(identity));
-            slot.is_some_and(RawSlot::is_filled)
+            slot.is_some_and(|slot| slot.raw().is_filled())
         };
         // As in `read`.
         by_key() || self.names().is_some_and(|names| names.has(title)) || by_key()

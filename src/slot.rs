@@ -41,7 +41,7 @@ mod shared;
 
 pub(crate) use owned::{Borrowed, Displaced, Outgoing, OwnedRaw, OwnedSlot, Past, RetireList};
 pub(crate) use pages::{At, Pages};
-pub(crate) use place::{KeySlots, Place, PlaceCell};
+pub(crate) use place::{KeySlot, KeySlots, Place, PlaceCell};
 pub(crate) use shared::{Shared, ValueType};
 
 /// The owner is inside; readers keep out and look again.

@@ -48,7 +48,10 @@ pub(crate) fn lock_retained() -> MutexGuard<'static, Retained> {
 }
 
 /// Counts of all values of `key`, each exactly once.
-pub(crate) fn collect<T: Send + Sync + 'static>(key: &'static Key<T>, identity: &Identity) -> Vec<Arc<T>> {
+pub(crate) fn collect<T: Send + Sync + 'static>(
+    key: &'static Key<T>,
+    identity: &'static Identity,
+) -> Vec<Arc<T>> {
     // Outlives the lock: the last count of a context may be among them.
     let mut contexts = Vec::new();
     let retained = lock_retained();
@@ -61,21 +64,21 @@ pub(crate) fn collect<T: Send + Sync + 'static>(key: &'static Key<T>, identity: 
 }
 
 /// At exit: moves the current context's value from its slot to the pile of its key.
-pub(crate) fn retain(identity: &Identity, key: &dyn Declared) -> Outgoing {
+pub(crate) fn retain(identity: &'static Identity, key: &dyn Declared) -> Outgoing {
     retain_taken(identity, key, || current::owner(|owner| take(owner, identity)).flatten())
 }
 
 /// The same for a context that is not the current one.
-pub(crate) fn retain_of(owner: Owner<'_>, identity: &Identity, key: &dyn Declared) -> Outgoing {
+pub(crate) fn retain_of(owner: Owner<'_>, identity: &'static Identity, key: &dyn Declared) -> Outgoing {
     retain_taken(identity, key, || take(owner, identity))
 }
 
-fn take(owner: Owner<'_>, identity: &Identity) -> Option<Displaced<()>> {
+fn take(owner: Owner<'_>, identity: &'static Identity) -> Option<Displaced<()>> {
     Some(owner.key(identity)?.exchange(None))
 }
 
 fn retain_taken(
-    identity: &Identity,
+    identity: &'static Identity,
     key: &dyn Declared,
     take: impl FnOnce() -> Option<Displaced<()>>,
 ) -> Outgoing {

@@ -8,6 +8,7 @@ use super::{
     filter::LOOKS,
     findings,
     options::DumpOptions,
+    order::Order,
     picture::{DumpCounts, DumpedContext, DumpedValue, End, Head, SCHEMA, Title},
     process,
     render::{Held, Renderer, Subject},
@@ -15,10 +16,9 @@ use super::{
 };
 use crate::{
     ContextRef, Ident, State, clock,
-    context::Context,
     identity::{self, Identity},
     names::{About, Named},
-    slot::{Busy, RawSlot, Slot, ValueType},
+    slot::{Busy, KeySlot, Slot, ValueType},
 };
 
 /// What the frame of it all, of a context and of a value take at the most, beside the texts in them: what bounds the bytes.
@@ -50,6 +50,7 @@ pub(super) struct Capture<'o> {
     frames: Vec<usize>,
     /// What is in the present context; kept for its room.
     found: Vec<Found>,
+    order: Order,
 }
 
 impl<'o> Capture<'o> {
@@ -64,6 +65,7 @@ impl<'o> Capture<'o> {
             findings: findings::Collector::default(),
             frames: Vec::new(),
             found: Vec::new(),
+            order: Order::default(),
         }
     }
 
@@ -165,41 +167,45 @@ impl<'o> Capture<'o> {
 
     /// What was found, rendered.
     fn values(&mut self, now: u64) -> Vec<DumpedValue> {
-        let mut found = mem::take(&mut self.found);
-        self.renderer.begin(found.iter().map(|found| (found.shown, &found.subject)));
+        let (mut found, mut order) = (mem::take(&mut self.found), mem::take(&mut self.order));
+        let in_order = order.of(found.iter().map(|found| &found.title)).iter().map(|place| &found[*place]);
+        self.renderer.begin(in_order.clone().map(|found| (found.shown, &found.subject)));
         let mut values = Vec::with_capacity(found.len());
-        for (number, found) in found.drain(..).enumerate() {
+        for (number, found) in in_order.enumerate() {
             if let Some(value) = self.value(number, found, now) {
                 values.push(value);
             }
         }
-        self.found = found;
+        // What is held of the user's goes here, one context after the other.
+        found.clear();
+        (self.found, self.order) = (found, order);
         values
     }
 
     /// One value, rendered as its key says, unless a limit leaves it out, which is counted.
-    fn value(&mut self, number: usize, found: Found, now: u64) -> Option<DumpedValue> {
+    fn value(&mut self, number: usize, found: &Found, now: u64) -> Option<DumpedValue> {
         let Found { title, value_type, shown, subject, written, writes, inherited } = found;
+        let (shown, written) = (*shown, *written);
         let type_name = value_type.name();
-        let frame = self.frame(&title, type_name);
+        let frame = self.frame(title, type_name);
         let left = Duration::from_nanos(self.deadline.saturating_sub(clock::now()));
         if left.is_zero() || !self.fits(frame) {
             self.counts.values_left_out += 1;
             return None;
         }
-        let rendered = self.renderer.render(number, (shown, &subject), left);
+        let rendered = self.renderer.render(number, (shown, subject), left);
         if !self.fits(cost(rendered.content.text())) {
             self.counts.values_left_out += 1;
             return None;
         }
         let is_stamped = written != 0;
         Some(DumpedValue {
-            title,
+            title: title.clone(),
             type_name,
             value: rendered.content,
             age_us: is_stamped.then(|| now.saturating_sub(written) / 1_000),
-            writes: is_stamped.then_some(writes),
-            inherited: is_stamped.then_some(inherited),
+            writes: is_stamped.then_some(*writes),
+            inherited: is_stamped.then_some(*inherited),
             shown: shown.name(),
             truncated: rendered.is_cut,
             problem: rendered.problem,
@@ -222,13 +228,14 @@ impl<'o> Capture<'o> {
         self.frames[index]
     }
 
-    /// Finds what is in the context that the options want, by namespace and name.
+    /// Finds what is in the context that the options want. While the owner gives a name over to its key, the value is found
+    /// twice.
     fn find_in(&mut self, context: &ContextRef) {
         let found = &mut self.found;
         found.clear();
         let Some(context) = context.readable() else { return };
         let filter = &self.options.filter;
-        // Names first: while the owner gives one over to its key, it is found in one place or the other.
+        // Names first, so that it is found in one place or the other at least.
         for (_, slot) in context.names().into_iter().flat_map(|names| names.filled()) {
             match found_of_name(slot) {
                 Ok(name) => found.extend(name.filter(|found| filter.needs(found.title.namespace()))),
@@ -236,14 +243,8 @@ impl<'o> Capture<'o> {
                 Err(Busy) => self.counts.busy += 1,
             }
         }
-        for (key, slot) in context.filled_keys().filter(|(key, _)| filter.needs(key.namespace())) {
-            if let Some(key) = found_of_key(context, key, slot) {
-                found.push(key);
-            }
-        }
-        found.sort_by(|one, other| one.title.cmp(&other.title));
-        // While the owner gives a name over to its key, the value is in both.
-        found.dedup_by(|one, other| one.title.cmp(&other.title).is_eq());
+        let wanted = context.filled_keys().filter(|slot| filter.needs(slot.key().namespace()));
+        found.extend(wanted.filter_map(found_of_key));
     }
 
     pub(super) fn is_in_time(&self) -> bool {
@@ -258,16 +259,17 @@ impl<'o> Capture<'o> {
     }
 }
 
-fn found_of_key(context: &Context, key: &'static Identity, slot: &RawSlot) -> Option<Found> {
+fn found_of_key(slot: KeySlot<'_>) -> Option<Found> {
+    let key = slot.key();
     let shown = key.shown();
     let subject = match shown.renderer() {
-        Some(_) => match context.keys.read(key, LOOKS) {
+        Some(_) => match slot.read(LOOKS) {
             Ok(value) => Subject::Value(Held::new(value?)),
             Err(Busy) => Subject::Busy,
         },
         None => Subject::Untouched,
     };
-    let ((written, writes), inherited) = (slot.history(), slot.is_inherited());
+    let ((written, writes), inherited) = (slot.raw().history(), slot.raw().is_inherited());
     Some(Found {
         title: Title::OfKey(key),
         value_type: key.value_type(),

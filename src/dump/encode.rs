@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::picture::{DumpedContext, DumpedValue, Title};
+use super::picture::{Content, DumpedContext, DumpedValue, Title};
 
 /// Encodes one context after the other.
 #[derive(Default)]
@@ -47,7 +47,13 @@ impl Encoder {
             Title::OfKey(key) => out.extend_from_slice(self.of_key(key.index(), value)),
             Title::OfName(_) => beginning(out, value),
         }
-        field(out, ",\"value\":", (!value.value.is_none()).then_some(&value.value));
+        match &value.value {
+            Content::Json(json) => {
+                out.extend_from_slice(b",\"value\":");
+                out.extend_from_slice(json.text().as_bytes());
+            }
+            other => field(out, ",\"value\":", (!other.is_none()).then(|| other.text())),
+        }
         field(out, ",\"age_us\":", value.age_us);
         field(out, ",\"writes\":", value.writes);
         field(out, ",\"inherited\":", value.inherited);

@@ -4,7 +4,7 @@ use super::picture::{Content, DumpedContext, DumpedValue};
 use crate::{
     context::Context,
     names::Named,
-    slot::{RawSlot, Slot},
+    slot::{KeySlot, RawSlot, Slot},
 };
 
 /// How often a dump looks at a slot that is being written before it calls it busy.
@@ -117,7 +117,7 @@ impl Condition {
     fn is_met_by(&self, value: &DumpedValue) -> bool {
         let Some(text) = value.text() else { return false };
         let unquoted = match &value.value {
-            Content::Json(json) => serde_json::from_str::<String>(json.get()).ok(),
+            Content::Json(json) => serde_json::from_str::<String>(json.text()).ok(),
             _ => text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).map(str::to_owned),
         };
         self.text.matches(text) || unquoted.is_some_and(|text| self.text.matches(&text))
@@ -132,7 +132,7 @@ fn wanted_slots<'c>(filter: &'c Filter, context: &'c Context) -> impl Iterator<I
     };
     let names = context.names().into_iter().flat_map(|names| names.filled());
     let names = names.filter(move |(_, slot)| wants_name(slot)).map(|(_, slot)| &**slot);
-    let keys = context.filled_keys().filter(|(key, _)| filter.wants(key.namespace())).map(|(_, slot)| slot);
+    let keys = context.filled_keys().filter(|slot| filter.wants(slot.key().namespace())).map(KeySlot::raw);
     keys.chain(names)
 }
 

@@ -18,6 +18,7 @@ mod group;
 mod json;
 mod loaded;
 mod options;
+mod order;
 mod picture;
 mod process;
 mod render;

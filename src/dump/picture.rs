@@ -176,11 +176,32 @@ pub(crate) enum Content {
     Debug(String),
     /// What `Display` said, or the beginning of it.
     Display(String),
-    Json(Box<RawValue>),
+    Json(Json),
     /// The beginning of JSON that was longer.
     CutJson(String),
     /// Why there is no value, in angle brackets.
     Problem(String),
+}
+
+/// A text that is JSON.
+#[derive(Clone, Debug)]
+pub(crate) struct Json(Box<str>);
+
+impl Json {
+    pub(super) fn checked(text: &str) -> serde_json::Result<Self> {
+        // Counters are what contexts have most of, and need no parser.
+        let is_number =
+            matches!(text.as_bytes(), [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit));
+        Ok(Self(if is_number { text } else { serde_json::from_str::<&RawValue>(text)?.get() }.into()))
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
+    fn parsed(&self) -> &RawValue {
+        serde_json::from_str(&self.0).expect("it was checked when it was made")
+    }
 }
 
 /// Why there is no value.
@@ -216,7 +237,7 @@ impl Content {
         match self {
             Self::None => "",
             Self::Debug(text) | Self::Display(text) | Self::CutJson(text) | Self::Problem(text) => text,
-            Self::Json(json) => json.get(),
+            Self::Json(json) => json.text(),
         }
     }
 }
@@ -294,7 +315,7 @@ fn as_text_if_some<S: Serializer>(ident: &Option<Ident>, serializer: S) -> Resul
 impl Serialize for Content {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Json(json) => json.serialize(serializer),
+            Self::Json(json) => json.parsed().serialize(serializer),
             other => serializer.serialize_str(other.text()),
         }
     }

@@ -7,10 +7,8 @@ use std::{
     time::Duration,
 };
 
-use serde_json::value::RawValue;
-
 use super::{
-    picture::{Content, Problem},
+    picture::{Content, Json, Problem},
     shown::{Bounded, Shown},
 };
 use crate::{own_thread, panics, slot::Shared, sync::thread_cells};
@@ -161,16 +159,15 @@ fn whole_start(text: &str, most: usize) -> &str {
 }
 
 fn content(shown: Shown, text: &str, is_cut: bool) -> Rendered {
-    let text = text.to_owned();
     let content = match shown {
-        Shown::Json(_) if is_cut => Content::CutJson(text),
+        Shown::Json(_) if is_cut => Content::CutJson(text.to_owned()),
         // A `Serialize` of somebody's may misuse the serializer, so that what it gives is no JSON.
-        Shown::Json(_) => match RawValue::from_string(text) {
+        Shown::Json(_) => match Json::checked(text) {
             Ok(json) => Content::Json(json),
             Err(error) => return Rendered::problem(Problem::Failed, &format!("failed: no JSON: {error}")),
         },
-        Shown::Display(_) => Content::Display(text),
-        _ => Content::Debug(text),
+        Shown::Display(_) => Content::Display(text.to_owned()),
+        _ => Content::Debug(text.to_owned()),
     };
     Rendered { content, problem: None, is_cut }
 }

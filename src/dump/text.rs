@@ -255,7 +255,7 @@ fn shown(value: &DumpedValue) -> String {
         Content::None if value.is_secret() => format!("<secret {}>", type_name()),
         Content::None => format!("<{}>", type_name()),
         Content::Display(text) => format!("\"{}{cut}\"", Escaped(text)),
-        Content::Json(json) => Printable(json.get()).to_string(),
+        Content::Json(json) => Printable(json.text()).to_string(),
         Content::Debug(text) | Content::CutJson(text) | Content::Problem(text) => {
             format!("{}{cut}", Printable(text))
         }

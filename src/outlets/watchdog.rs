@@ -410,8 +410,8 @@ fn writes<'a>(context: &'a Context, watched: &'a Watched) -> impl Iterator<Item 
         slot.look(LOOKS, |named| is_watched(&named.about.title)).ok().flatten() == Some(true)
     });
     let names = names.map(|(_, slot)| slot.history().0);
-    let keys = context.filled_keys().filter(|(key, _)| watched.is(key.namespace(), key.name()));
-    names.chain(keys.map(|(_, slot)| slot.history().0))
+    let keys = context.filled_keys().filter(|slot| watched.is(slot.key().namespace(), slot.key().name()));
+    names.chain(keys.map(|slot| slot.raw().history().0))
 }
 
 /// Keeps a watchdog watching. Dropping it ends that: its thread is woken and goes, and no further alarm begins; an outlet

@@ -4,7 +4,7 @@ use std::{marker::PhantomData, mem, ptr};
 
 use super::{At, Busy, Pages, RawSlot, Shared, Slot};
 use crate::{
-    identity::Identity,
+    identity::{self, Identity},
     sync::{Ordering, StaticUsize},
 };
 
@@ -84,20 +84,9 @@ impl KeySlots {
         typed(unsafe { self.0.get_or_grow(place.at) })
     }
 
-    /// The slot of `identity`, if it was ever needed here.
-    pub(crate) fn of(&self, identity: &Identity) -> Option<&RawSlot> {
-        self.0.get(identity.at())
-    }
-
-    /// Everybody's read of `identity`'s value: a count of it. Gives up after `tries` looks at a busy slot (`None`: never).
-    pub(crate) fn read(&self, identity: &Identity, tries: Option<u32>) -> Result<Option<Shared>, Busy> {
-        let Some(slot) = self.of(identity) else { return Ok(None) };
-        slot.inspect(tries, |value| {
-            // SAFETY: a count of the identity's type, by the INVARIANTs of `KeySlots` and `RawSlot`; the owner, seeing
-            // us inside, lets it go to nobody, and ours is never dropped.
-            let value = mem::ManuallyDrop::new(unsafe { Shared::from_raw(value, identity.value_type()) });
-            Shared::clone(&value)
-        })
+    /// The slot of `key`, if it was ever needed here.
+    pub(crate) fn of(&self, key: &'static Identity) -> Option<KeySlot<'_>> {
+        Some(KeySlot { key, slot: self.0.get(key.at())? })
     }
 
     /// # Safety
@@ -108,13 +97,43 @@ impl KeySlots {
     }
 
     /// The slots that have a value, by index.
-    pub(crate) fn filled(&self) -> impl Iterator<Item = (usize, &RawSlot)> {
-        self.0.iter().filter(|(_, slot)| slot.is_filled())
+    pub(crate) fn filled(&self) -> impl Iterator<Item = KeySlot<'_>> {
+        let filled = self.0.iter().filter(|(_, slot)| slot.is_filled());
+        filled.map(|(index, slot)| KeySlot { key: identity::at(index), slot })
     }
 
     /// Every slot there is, filled or not.
     pub(crate) fn all(&self) -> impl Iterator<Item = &RawSlot> {
         self.0.iter().map(|(_, slot)| slot)
+    }
+}
+
+/// The slot of a key in some context, for everybody.
+///
+/// INVARIANT: it holds values of the key's type.
+#[derive(Clone, Copy)]
+pub(crate) struct KeySlot<'a> {
+    key: &'static Identity,
+    slot: &'a RawSlot,
+}
+
+impl<'a> KeySlot<'a> {
+    pub(crate) fn key(self) -> &'static Identity {
+        self.key
+    }
+
+    pub(crate) fn raw(self) -> &'a RawSlot {
+        self.slot
+    }
+
+    /// Everybody's read of the value: a count of it. Gives up after `tries` looks at a busy slot (`None`: never).
+    pub(crate) fn read(self, tries: Option<u32>) -> Result<Option<Shared>, Busy> {
+        self.slot.inspect(tries, |value| {
+            // SAFETY: a count of the key's type, by the INVARIANTs of `KeySlot` and `RawSlot`; the owner, seeing us
+            // inside, lets it go to nobody, and ours is never dropped.
+            let value = mem::ManuallyDrop::new(unsafe { Shared::from_raw(value, self.key.value_type()) });
+            Shared::clone(&value)
+        })
     }
 }
 
