@@ -22,6 +22,7 @@ mod picture;
 mod process;
 mod render;
 mod shown;
+mod standing;
 mod stream;
 mod style;
 mod text;
