@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What the frame of it all, of a context and of a value take at the most, beside the texts in them: what bounds the bytes.
-const FRAME: usize = 660;
+const FRAME: usize = 720;
 const CONTEXT_FRAME: usize = 450;
 const VALUE_FRAME: usize = 200;
 
@@ -111,6 +111,7 @@ impl<'o> Capture<'o> {
         if self.options.filter.is_conditional() {
             picture.values.retain(|value| self.options.filter.wants(value.namespace()));
         }
+        ask_the_system(context, &mut picture);
         self.count(&picture);
         Some(picture)
     }
@@ -166,15 +167,14 @@ impl<'o> Capture<'o> {
             .filter(|found| !filter.is_conditional() || filter.wants(found.title.namespace()));
         let last_write = wanted.map(|found| found.written).max().filter(|written| *written != 0).map(ago);
         let is_stale = |ago: u64| self.options.stale_after.is_some_and(|most| ago >= most);
-        let Facts { run_state, cpu_us } = context.os_tid().map(facts::of).unwrap_or_default();
         DumpedContext {
             ident: context.ident(),
             kind: kind(context.ident()),
             name: context.name().map(str::to_owned),
             os_tid: context.os_tid(),
             state: state(context.state()),
-            run_state,
-            cpu_us,
+            run_state: None,
+            cpu_us: None,
             parent: context.parent(),
             carrier: context.carrier(),
             carries: context.carries(),
@@ -298,6 +298,14 @@ impl<'o> Capture<'o> {
             self.limits_met.push(limit);
         }
     }
+}
+
+/// What the system says of the thread, now that it is to be in the dump.
+fn ask_the_system(context: &ContextRef, picture: &mut DumpedContext) {
+    let Facts { run_state, cpu_us } = context.os_tid().map(facts::of).unwrap_or_default();
+    (picture.run_state, picture.cpu_us) = (run_state, cpu_us);
+    // Once more: a thread that is gone may have had its exit meanwhile.
+    picture.state = state(context.state());
 }
 
 /// The name of the task that is polled in the place of whom the context belongs to.

@@ -64,13 +64,21 @@ fn write_counts(out: &mut impl Write, counts: &DumpCounts) -> fmt::Result {
 /// What is concluded, and what is missing.
 fn write_end(out: &mut impl Write, limits: &Limits, end: &End, style: TextStyle) -> fmt::Result {
     write_findings(out, &end.findings, end.counts.findings_left_out, style)?;
-    let DumpCounts { left_out, values_left_out, .. } = end.counts;
-    if (left_out, values_left_out) == (0, 0) {
-        return Ok(());
+    let DumpCounts { left_out, values_left_out, truncated, .. } = end.counts;
+    if (left_out, values_left_out, truncated) != (0, 0, 0) {
+        writeln!(out)?;
     }
+    if truncated > 0 {
+        writeln!(out, "Cut: {} (limit: {} each)", Count(truncated, "value"), Bytes(limits.max_value_bytes))?;
+    }
+    if (left_out, values_left_out) != (0, 0) { write_left_out(out, limits, end) } else { Ok(()) }
+}
+
+fn write_left_out(out: &mut impl Write, limits: &Limits, end: &End) -> fmt::Result {
+    let DumpCounts { left_out, values_left_out, .. } = end.counts;
     let (contexts, values) = (Count(left_out, "context"), Count(values_left_out, "value of others"));
     let plural = if end.limits_met.len() == 1 { "" } else { "s" };
-    write!(out, "\nLeft out: {contexts}, {values} (limit{plural} met")?;
+    write!(out, "Left out: {contexts}, {values} (limit{plural} met")?;
     for (limit, before) in end.limits_met.iter().zip([": ", ", ", ", "]) {
         out.write_str(before)?;
         match limit {

@@ -85,9 +85,11 @@ fn a_long_value_is_cut_marked_and_stays_valid() {
         assert_eq!((&json["counts"]["truncated"], &json["complete"]), (&json!(cut), &json!(false)));
         let said = dump.to_string().lines().nth(1).unwrap().to_owned();
         assert!(said.contains(&format!("{cut} truncated")), "{said}");
+        let said = dump.to_string().lines().last().unwrap().to_owned();
+        assert_eq!(said, format!("Cut: {cut} values (limit: {most} B each)"));
     }
     let whole = DumpOptions::new().namespace("limit value").max_value_bytes(10_000).take();
-    assert!(whole.is_complete());
+    assert!(whole.is_complete() && !whole.to_string().contains("Cut: "));
     assert_eq!(value(&whole, "json")["value"].as_array().unwrap().len(), 30);
 }
 
