@@ -23,7 +23,7 @@ mod trouble {
         time::Duration,
     };
 
-    use threadctx::{DumpOptions, Key, SIGUSR1, Scope, on_signal};
+    use threadctx::{DumpOptions, Key, SIGUSR1, Scope, TextStyle, on_signal};
 
     static HOLDS: Key<&str> = Key::new("account", "holds").display();
     static WAITS_FOR: Key<&str> = Key::new("account", "waits_for").display();
@@ -36,7 +36,8 @@ mod trouble {
 
     pub(super) fn main() -> ExitCode {
         let (send, dumps) = mpsc::channel();
-        let marked = DumpOptions::new().stale_after(TOO_LONG);
+        let style = TextStyle::of(&std::io::stdout());
+        let marked = DumpOptions::new().stale_after(TOO_LONG).text_style(style);
         let outlet = on_signal(SIGUSR1).options(marked).to(move |dump| drop(send.send(dump.to_string())));
         let _outlet = outlet.expect("the signal is free");
         wait_for_each_other();

@@ -102,10 +102,13 @@ async fn contexts() -> String {
 
 /// The service, for whoever serves it.
 pub(crate) fn app() -> Router {
-    Router::new()
-        .route("/work", get(work))
-        .route("/debug/contexts", get(contexts))
-        .layer(RequestLayer::new().on_request(identity::sign_in))
+    Router::new().route("/work", get(work)).route("/debug/contexts", get(contexts)).layer(layer())
+}
+
+/// Our paths hold no secrets, so a dump may name requests by them.
+fn layer() -> RequestLayer {
+    let layer = RequestLayer::new().on_request(identity::sign_in);
+    layer.named_by(|request| format!("{} {}", request.method, request.uri.path()))
 }
 
 /// Serves whom a request is for, at each hop.

@@ -43,6 +43,8 @@ pub(crate) struct Context {
     /// Counts up over all contexts: their order of age, and what tells two of one thread apart.
     serial: u64,
     thread: Option<Thread>,
+    /// What the task was named.
+    task_name: OnceBox<Box<str>>,
     parent: Option<Ident>,
     os_tid: AtomicU64,
     /// [`clock::now`] at the registration.
@@ -117,6 +119,7 @@ impl Context {
             ident,
             serial,
             thread: thread.0,
+            task_name: OnceBox::new(),
             parent,
             os_tid: AtomicU64::new(thread.1),
             registered: clock::now(),
@@ -141,6 +144,16 @@ impl Context {
 
     pub(crate) fn thread_name(&self) -> Option<&str> {
         self.thread.as_ref()?.name()
+    }
+
+    /// The thread's name, or the task's.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.thread_name().or_else(|| self.task_name.get().map(|name| &**name))
+    }
+
+    /// Names the task. The first name stays: somebody may be reading it.
+    pub(crate) fn name_task(&self, name: Box<str>) {
+        drop(self.task_name.set(Box::new(name)));
     }
 
     pub(crate) fn registered(&self) -> u64 {
@@ -483,6 +496,18 @@ impl ContextRef {
         self.0.thread_name()
     }
 
+    /// The thread's name, or the one that a task was [given](crate::InContext::named), if there is one: what a dump shows.
+    ///
+    /// ```
+    /// use threadctx::FutureExt;
+    ///
+    /// let task = async {}.in_context().named("checkout");
+    /// assert_eq!(task.handle().name(), Some("checkout"));
+    /// ```
+    pub fn name(&self) -> Option<&str> {
+        self.0.name()
+    }
+
     /// The number by which system tools show the thread; `None` for tasks and where the system has no such number.
     ///
     /// ```
@@ -590,7 +615,7 @@ impl fmt::Debug for ContextRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ContextRef")
             .field("ident", &self.ident())
-            .field("thread_name", &self.thread_name())
+            .field("name", &self.name())
             .field("state", &self.state())
             .finish_non_exhaustive()
     }

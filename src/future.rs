@@ -144,6 +144,27 @@ impl<F> InContext<F> {
         Self { future: Some(future), task }
     }
 
+    /// Names the task, for people: a dump shows it where it shows a thread's name. Named again, it keeps the first name.
+    ///
+    /// Names may repeat, as threads' may; name it by what it is there for, and put what it is at into values.
+    ///
+    /// ```
+    /// use threadctx::FutureExt;
+    ///
+    /// let task = async { threadctx::dump().to_string() }.in_context().named("checkout");
+    /// # let mut task = std::pin::pin!(task);
+    /// # let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    /// # let std::task::Poll::Ready(dump) = task.as_mut().poll(&mut cx) else { unreachable!() };
+    /// # /*
+    /// let dump = task.await;
+    /// # */
+    /// assert!(dump.contains("\"checkout\"  TaskId("));
+    /// ```
+    pub fn named(self, name: impl Into<Box<str>>) -> Self {
+        self.task.handle().name_task(name.into());
+        self
+    }
+
     /// A handle to the task's context, for everybody; once the task is done it is an exited one.
     ///
     /// ```

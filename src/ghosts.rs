@@ -44,8 +44,9 @@ impl Ghost {
 /// thread that calls, without running any hook, and takes it out of the registry; values of keys that keep a total are kept
 /// for it. A panic in a drop is contained and counted in [`stats`](crate::stats()).
 ///
-/// Nothing calls this by itself; called from a drop that it causes, it leaves the rest to the sweep that is under way. It takes a call into the system for each thread that has a context (less than a microsecond). On other
-/// systems than Linux it finds nothing.
+/// Nothing calls this by itself; called from a drop that it causes, it leaves the rest to the sweep that is under way. It
+/// takes a call into the system for each thread that has a context (less than a microsecond). On other systems than Linux it
+/// finds nothing.
 ///
 /// ```
 /// assert_eq!(threadctx::sweep(), 0);

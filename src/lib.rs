@@ -25,12 +25,12 @@
 //! orders-api  pid 4242  up 3h12m  2026-11-24T10:12:37.410Z
 //! 2 contexts: 2 threads, 0 tasks | 4 values, 41 B | 1 secret, 0 truncated, 0 busy
 //!
-//! "worker-3"  ThreadId(7)  tid 4251  running  last write 14m02s ago
+//! "worker-3"  ThreadId(7)  tid 4251  sleeping, 20ms CPU  last write 14m02s ago
 //!     auth.token = <secret String>        14m02s
 //!     http.route = "/orders/{id}"         14m02s
 //!     http.user  = "alice"                14m02s
 //!
-//! "worker-4"  ThreadId(8)  tid 4252  running  last write 12ms ago
+//! "worker-4"  ThreadId(8)  tid 4252  running, 1.9s CPU  last write 12ms ago
 //!     http.user = "bob"                   12ms
 //! ```
 //!

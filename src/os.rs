@@ -1,5 +1,5 @@
 //! What only the operating system knows or does: the coarse clock, a thread's own number and whether it is still there, that
-//! the process has forked, signals, and standard error without a lock.
+//! the process has forked, signals, how wide the terminal is, and standard error without a lock.
 
 #[cfg(unix)]
 pub(crate) use unix::*;
@@ -150,6 +150,21 @@ mod unix {
         Err(if ready > 0 { io::ErrorKind::Interrupted.into() } else { error })
     }
 
+    /// How wide the terminal is that standard error, output or input is on.
+    pub(crate) fn terminal_columns() -> Option<usize> {
+        [libc::STDERR_FILENO, libc::STDOUT_FILENO, libc::STDIN_FILENO].into_iter().find_map(columns_of)
+    }
+
+    /// None if the file is no terminal, or one that does not know.
+    fn columns_of(file: libc::c_int) -> Option<usize> {
+        let mut size = MaybeUninit::<libc::winsize>::zeroed();
+        // SAFETY: the pointer is to a winsize of ours. If the call fails, it stays zeroed.
+        unsafe { libc::ioctl(file, libc::TIOCGWINSZ, size.as_mut_ptr()) };
+        // SAFETY: zeroed, a winsize is valid.
+        let size = unsafe { size.assume_init() };
+        Some(size.ws_col.into()).filter(|columns| *columns > 0)
+    }
+
     /// Signals that mean the very thread that gets them.
     const ITS_OWN: [libc::c_int; 7] =
         [libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGSYS, libc::SIGTRAP];
@@ -185,6 +200,28 @@ mod unix {
         // SAFETY: the three are plain functions that live as long as the code does.
         unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
     }
+
+    #[cfg(all(test, target_os = "linux", not(any(loom, shuttle))))]
+    mod tests {
+        use std::{fs::OpenOptions, os::fd::AsRawFd};
+
+        use super::*;
+
+        #[test]
+        fn a_terminal_says_how_wide_it_is_and_nothing_else_does() {
+            let terminal = OpenOptions::new().read(true).write(true).open("/dev/ptmx");
+            let terminal = terminal.expect("the system has terminals to give");
+            assert_eq!(columns_of(terminal.as_raw_fd()), None, "nobody has told it");
+            let size = libc::winsize { ws_row: 40, ws_col: 137, ws_xpixel: 0, ws_ypixel: 0 };
+            // SAFETY: the pointer is to a winsize of ours.
+            let failed = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+            assert_eq!(failed, 0, "a terminal takes a size");
+            assert_eq!(columns_of(terminal.as_raw_fd()), Some(137));
+            let file = OpenOptions::new().read(true).open("/dev/null").expect("it is always there");
+            assert_eq!(columns_of(file.as_raw_fd()), None);
+            assert_eq!(columns_of(-1), None);
+        }
+    }
 }
 
 #[cfg(not(unix))]
@@ -207,6 +244,10 @@ mod other {
 
     pub(crate) fn see_what_the_dead_did() -> bool {
         false
+    }
+
+    pub(crate) fn terminal_columns() -> Option<usize> {
+        None
     }
 
     /// Where there are no signals, there is nothing to block.

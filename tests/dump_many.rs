@@ -8,12 +8,16 @@ use std::{
     pin::Pin,
     sync::{Mutex, PoisonError},
     task::{Context, Waker},
+    thread,
     time::{Duration, Instant},
 };
 
 use peak_alloc::PeakAlloc;
 use serde_json::Value;
 use threadctx::{DumpCounts, DumpOptions, FutureExt, Key, get_thread_ctx};
+
+#[path = "../benches/support/writers.rs"]
+mod writers;
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -103,6 +107,30 @@ fn a_dump_of_too_many_contexts_keeps_to_its_time_and_says_what_it_left_out() {
     let count = |name: &str| json["counts"][name].as_u64().expect("a count");
     assert!(count("left_out") > 0 && json["complete"] == false, "{}", json["counts"]);
     assert!(count("contexts") + count("left_out") >= many.0.len() as u64);
+}
+
+/// How much exactly is the business of a benchmark, on a quiet machine: `cargo bench --bench budgets -- crowded`.
+#[test]
+fn writers_are_neither_stopped_nor_slowed_by_a_dump_in_a_loop() {
+    use writers::{Dumper, Shared, pace};
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _many = Many::new(0..100_000, 1);
+    let (shared, time) = (Shared::default(), Duration::from_millis(50));
+    let paces: Vec<_> = thread::scope(|scope| {
+        let dumper = Dumper::start(scope, &shared);
+        let turn = |_| (pace(&KEYS[0], time), dumper.during(|| pace(&KEYS[0], time)));
+        let paces = (0..20).map(turn).collect();
+        dumper.end();
+        paces
+    });
+    // What else is at work on the machine meets some turns more than others.
+    let middle = |mut paces: Vec<f64>| {
+        paces.sort_by(f64::total_cmp);
+        paces[paces.len() / 2]
+    };
+    let (alone, dumped) = paces.into_iter().unzip();
+    let (alone, dumped) = (middle(alone), middle(dumped));
+    assert!(dumped < alone * 1.5, "{dumped} ns for a write, {alone} ns without the dump");
 }
 
 /// What is written quickly is what serializes: one is made by hand, the other by serde.

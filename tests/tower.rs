@@ -173,6 +173,21 @@ fn the_id_travels_and_a_dump_shows_it() {
 }
 
 #[test]
+fn a_request_goes_by_the_name_that_its_layer_gives_it() {
+    let service = || {
+        ServiceFn(|_| async {
+            let handle = get_thread_ctx().handle();
+            Ok::<_, String>(Response::new(handle.name().unwrap_or("nobody").to_owned()))
+        })
+    };
+    let named = RequestLayer::new().named_by(|request| format!("{} {}", request.method, request.uri.path()));
+    for (layer, expected) in [(named, "GET /"), (RequestLayer::new(), "nobody")] {
+        let response = block_on(layer.layer(service()).call(request(&[]))).unwrap();
+        assert_eq!(response.body(), expected);
+    }
+}
+
+#[test]
 fn an_error_of_the_service_is_handed_on_and_the_context_ends() {
     let service = ServiceFn(|_| -> Ready<Result<Response<String>, String>> {
         ready(Err(get_thread_ctx().ident().to_string()))

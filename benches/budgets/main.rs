@@ -14,6 +14,7 @@ mod bytes;
 #[allow(dead_code, reason = "parts of it are for other benchmarks")]
 #[path = "../support/crowd.rs"]
 mod crowd;
+mod crowded;
 mod dumped;
 mod inspected;
 #[path = "../support/inspector.rs"]
@@ -34,6 +35,8 @@ mod row;
 #[path = "../support/timing.rs"]
 mod timing;
 mod travel;
+#[path = "../support/writers.rs"]
+mod writers;
 
 use row::Row;
 use timing::{Plan, loop_cost};
@@ -42,7 +45,7 @@ use timing::{Plan, loop_cost};
 type Subject = fn(&Plan) -> Vec<Row>;
 
 /// What needs a process with few keys or contexts comes first.
-const SUBJECTS: [(&str, Subject); 9] = [
+const SUBJECTS: [(&str, Subject); 10] = [
     ("many", many::rows),
     ("owner", owner::rows),
     ("names", names::rows),
@@ -50,13 +53,14 @@ const SUBJECTS: [(&str, Subject); 9] = [
     ("lifetime", lifetime::rows),
     ("travel", travel::rows),
     ("inspected", inspected::rows),
+    ("crowded", crowded::rows),
     ("dumped", dumped::rows),
     ("memory", memory::rows),
 ];
 
 #[derive(Parser)]
 struct Args {
-    /// Only these subjects: many, owner, names, remote, lifetime, travel, inspected, dumped, memory.
+    /// Only these subjects: many, owner, names, remote, lifetime, travel, inspected, crowded, dumped, memory.
     subjects: Vec<String>,
     /// Fail when a row is over its budget.
     #[arg(long)]

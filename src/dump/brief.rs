@@ -4,11 +4,11 @@ use std::fmt::{self, Display};
 
 use super::{
     escape::{Age, Count, Escaped},
-    facts,
-    style::TextStyle,
+    facts::{self, Facts},
+    standing::Standing,
     text,
 };
-use crate::{ContextRef, DumpOptions, State, clock};
+use crate::{ContextRef, DumpOptions, Ident, State, clock};
 
 /// The line of one context: who it is, how it is, and how many values it has.
 pub(crate) struct Brief<'a>(pub(crate) &'a ContextRef);
@@ -16,16 +16,17 @@ pub(crate) struct Brief<'a>(pub(crate) &'a ContextRef);
 impl Display for Brief<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let context = self.0;
-        let run_state = context.os_tid().and_then(|tid| facts::of(tid).run_state);
+        let facts = context.os_tid().map(facts::of).unwrap_or_default();
         // Only now: a thread that is found gone may have had its exit meanwhile.
         let state = context.state();
-        write!(f, "{}", Who(context))?;
-        match state {
-            State::Running => write!(f, "  running")?,
-            State::Exiting => write!(f, "  exiting")?,
-            State::Exited => return write!(f, "  exited"),
-        }
-        run_state.map_or(Ok(()), |run_state| write!(f, " ({run_state})"))?;
+        let state = match state {
+            State::Running => "running",
+            State::Exiting => "exiting",
+            State::Exited => return write!(f, "{}  exited", Who(context)),
+        };
+        let is_task = matches!(context.ident(), Ident::Task(_));
+        let facts = Facts { cpu_us: None, ..facts };
+        write!(f, "{}  {}", Who(context), Standing { is_task, state, facts, carrier: context.carrier() })?;
         let (values, last_write) = history(context);
         write!(f, "  {}", Count(values, "value"))?;
         last_write.map_or(Ok(()), |ago| write!(f, "  last write {} ago", Age(ago)))
@@ -46,7 +47,7 @@ pub(crate) struct Who<'a>(pub(crate) &'a ContextRef);
 
 impl Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"  {}", Escaped(self.0.thread_name().unwrap_or_default()), self.0.ident())?;
+        write!(f, "\"{}\"  {}", Escaped(self.0.name().unwrap_or_default()), self.0.ident())?;
         self.0.os_tid().map_or(Ok(()), |tid| write!(f, "  tid {tid}"))
     }
 }
@@ -57,7 +58,7 @@ pub(crate) fn in_full(context: &ContextRef, options: &DumpOptions) -> String {
     let mut text = String::new();
     for context in dump.contexts() {
         // A `String` takes everything.
-        let _ = text::write_context(&mut text, context, TextStyle::plain());
+        let _ = text::write_context(&mut text, context, options.style());
     }
     text
 }

@@ -9,7 +9,7 @@ use super::{
     findings,
     options::DumpOptions,
     order::Order,
-    picture::{DumpCounts, DumpedContext, DumpedValue, End, Head, SCHEMA, Title},
+    picture::{DumpCounts, DumpedContext, DumpedValue, End, Head, Limit, SCHEMA, Title},
     process,
     render::{Held, Renderer, Subject},
     shown::Shown,
@@ -18,11 +18,12 @@ use crate::{
     ContextRef, Ident, State, clock,
     identity::{self, Identity},
     names::{About, Named},
+    registry,
     slot::{Busy, KeySlot, Slot, ValueType},
 };
 
 /// What the frame of it all, of a context and of a value take at the most, beside the texts in them: what bounds the bytes.
-const FRAME: usize = 600;
+const FRAME: usize = 720;
 const CONTEXT_FRAME: usize = 450;
 const VALUE_FRAME: usize = 200;
 
@@ -44,6 +45,7 @@ pub(super) struct Capture<'o> {
     deadline: u64,
     bytes_left: usize,
     counts: DumpCounts,
+    limits_met: Vec<Limit>,
     renderer: Renderer,
     findings: findings::Collector,
     /// By the key's index: what the frame of each of its values takes; 0 where nobody asked yet.
@@ -61,6 +63,7 @@ impl<'o> Capture<'o> {
             deadline: clock::now().saturating_add(limits.budget_us.saturating_mul(1_000)),
             bytes_left: limits.max_bytes,
             counts: DumpCounts::default(),
+            limits_met: Vec::new(),
             renderer: Renderer::new(options.patience, limits.max_value_bytes),
             findings: findings::Collector::default(),
             frames: Vec::new(),
@@ -78,7 +81,8 @@ impl<'o> Capture<'o> {
 
     pub(super) fn end(self) -> End {
         let complete = self.counts.are_complete();
-        End { counts: self.counts, findings: self.findings.into_findings(), complete }
+        let Self { counts, limits_met, findings, .. } = self;
+        End { counts, findings: findings.into_findings(), limits_met, complete }
     }
 
     /// Whether the context is wanted, as far as that can be said before its values are rendered.
@@ -88,36 +92,50 @@ impl<'o> Capture<'o> {
             let last = context.readable().map_or(0, |context| filter.last_write(context));
             last != 0 && micros(clock::since(last)) >= most
         };
-        filter.wants_thread(context.thread_name())
+        filter.wants_named(context.name())
             && filter.wants_values_of(context.readable())
             && filter.stale_for.is_none_or(is_stale)
     }
 
     /// One context that [is wanted](Self::is_wanted), unless it is left out: by a limit, which is counted, or by the filter.
     pub(super) fn context(&mut self, context: &ContextRef) -> Option<DumpedContext> {
-        let frame = CONTEXT_FRAME + context.thread_name().map_or(0, cost);
-        let is_full = self.counts.contexts == self.options.limits.max_contexts;
-        let (counts, bytes_left) = (self.counts, self.bytes_left);
-        if is_full || !self.is_in_time() || !self.fits(frame) {
+        let before = (self.counts, self.bytes_left, self.limits_met.len());
+        let Some(carried_name) = self.begin(context) else {
             self.counts.left_out += 1;
             return None;
-        }
-        let mut picture = self.picture(context);
+        };
+        let mut picture = DumpedContext { carried_name, ..self.picture(context) };
         if !self.options.filter.accepts(&picture) {
-            (self.counts, self.bytes_left) = (counts, bytes_left);
+            (self.counts, self.bytes_left) = (before.0, before.1);
+            self.limits_met.truncate(before.2);
             return None;
         }
         if self.options.filter.is_conditional() {
             picture.values.retain(|value| self.options.filter.wants(value.namespace()));
         }
+        ask_the_system(context, &mut picture);
         self.count(&picture);
         Some(picture)
+    }
+
+    /// Takes the room for what frames a context, and gives the name of the task that it carries; nothing where a limit is
+    /// met.
+    fn begin(&mut self, context: &ContextRef) -> Option<Option<String>> {
+        if self.counts.contexts == self.options.limits.max_contexts {
+            self.meet(Limit::MaxContexts);
+            return None;
+        }
+        // Before anything is looked up: there may be very many that are left out.
+        self.time_left()?;
+        let carried = carried_name(context);
+        let names = [context.name(), carried.as_deref()].into_iter().flatten();
+        self.fits(CONTEXT_FRAME + names.map(cost).sum::<usize>()).then_some(carried)
     }
 
     fn count(&mut self, picture: &DumpedContext) {
         let counts = &mut self.counts;
         counts.contexts += 1;
-        *(if picture.kind == "task" { &mut counts.tasks } else { &mut counts.threads }) += 1;
+        *(if picture.is_task() { &mut counts.tasks } else { &mut counts.threads }) += 1;
         for value in &picture.values {
             counts.values += 1;
             counts.value_bytes += value.text().map_or(0, str::len);
@@ -125,13 +143,17 @@ impl<'o> Capture<'o> {
             counts.truncated += usize::from(value.truncated);
             counts.busy += usize::from(value.problem.is_some_and(|problem| problem.is_busy()));
         }
-        let bytes_left = &mut self.bytes_left;
+        let (bytes_left, mut is_full) = (&mut self.bytes_left, false);
         counts.findings_left_out += self.findings.see(picture, |finding| {
             let takes = findings::FRAME + finding.texts().map(cost).sum::<usize>();
             let left = bytes_left.checked_sub(takes);
             *bytes_left = left.unwrap_or(*bytes_left);
+            is_full |= left.is_none();
             left.is_some()
         });
+        if is_full {
+            self.meet(Limit::MaxBytes);
+        }
     }
 
     fn picture(&mut self, context: &ContextRef) -> DumpedContext {
@@ -145,18 +167,18 @@ impl<'o> Capture<'o> {
             .filter(|found| !filter.is_conditional() || filter.wants(found.title.namespace()));
         let last_write = wanted.map(|found| found.written).max().filter(|written| *written != 0).map(ago);
         let is_stale = |ago: u64| self.options.stale_after.is_some_and(|most| ago >= most);
-        let Facts { run_state, cpu_us } = context.os_tid().map(facts::of).unwrap_or_default();
         DumpedContext {
             ident: context.ident(),
             kind: kind(context.ident()),
-            name: context.thread_name().map(str::to_owned),
+            name: context.name().map(str::to_owned),
             os_tid: context.os_tid(),
             state: state(context.state()),
-            run_state,
-            cpu_us,
+            run_state: None,
+            cpu_us: None,
             parent: context.parent(),
             carrier: context.carrier(),
             carries: context.carries(),
+            carried_name: None,
             registered_us_ago: ago(context.context().registered()),
             last_write_us_ago: last_write,
             stale: last_write.is_some_and(is_stale),
@@ -188,11 +210,11 @@ impl<'o> Capture<'o> {
         let (shown, written) = (*shown, *written);
         let type_name = value_type.name();
         let frame = self.frame(title, type_name);
-        let left = Duration::from_nanos(self.deadline.saturating_sub(clock::now()));
-        if left.is_zero() || !self.fits(frame) {
+        let left = self.time_left().filter(|_| self.fits(frame));
+        let Some(left) = left else {
             self.counts.values_left_out += 1;
             return None;
-        }
+        };
         let rendered = self.renderer.render(number, (shown, subject), left);
         if !self.fits(cost(rendered.content.text())) {
             self.counts.values_left_out += 1;
@@ -216,7 +238,7 @@ impl<'o> Capture<'o> {
     fn frame(&mut self, title: &Title, type_name: &str) -> usize {
         let frame = || {
             let texts = cost(title.namespace()) + cost(title.name()) + cost(type_name);
-            VALUE_FRAME.max(60 + self.options.style.width()) + texts
+            VALUE_FRAME.max(60 + self.options.style().width()) + texts
         };
         let Title::OfKey(key) = title else { return frame() };
         let index = key.index();
@@ -251,12 +273,43 @@ impl<'o> Capture<'o> {
         clock::now() < self.deadline
     }
 
+    fn time_left(&mut self) -> Option<Duration> {
+        let left = Duration::from_nanos(self.deadline.saturating_sub(clock::now()));
+        if left.is_zero() {
+            self.meet(Limit::BudgetUs);
+        }
+        (!left.is_zero()).then_some(left)
+    }
+
     /// Whether there are so many bytes left; takes them.
     fn fits(&mut self, bytes: usize) -> bool {
         let left = self.bytes_left.checked_sub(bytes);
         self.bytes_left = left.unwrap_or(self.bytes_left);
+        if left.is_none() {
+            self.meet(Limit::MaxBytes);
+        }
         left.is_some()
     }
+
+    /// Something is left out for this limit.
+    fn meet(&mut self, limit: Limit) {
+        if !self.limits_met.contains(&limit) {
+            self.limits_met.push(limit);
+        }
+    }
+}
+
+/// What the system says of the thread, now that it is to be in the dump.
+fn ask_the_system(context: &ContextRef, picture: &mut DumpedContext) {
+    let Facts { run_state, cpu_us } = context.os_tid().map(facts::of).unwrap_or_default();
+    (picture.run_state, picture.cpu_us) = (run_state, cpu_us);
+    // Once more: a thread that is gone may have had its exit meanwhile.
+    picture.state = state(context.state());
+}
+
+/// The name of the task that is polled in the place of whom the context belongs to.
+fn carried_name(context: &ContextRef) -> Option<String> {
+    registry::context(context.carries()?)?.name().map(str::to_owned)
 }
 
 fn found_of_key(slot: KeySlot<'_>) -> Option<Found> {

@@ -16,7 +16,7 @@ pub(super) struct Filter {
     /// Any of these, if there are some.
     pub(super) namespaces: Vec<Pattern>,
     /// Any of these, if there are some.
-    pub(super) threads: Vec<Pattern>,
+    pub(super) names: Vec<Pattern>,
     /// All of these.
     pub(super) values: Vec<Condition>,
     /// In microseconds.
@@ -81,9 +81,9 @@ impl Filter {
         !self.values.is_empty()
     }
 
-    /// Whether the thread's name is wanted; nobody's name is empty.
-    pub(super) fn wants_thread(&self, name: Option<&str>) -> bool {
-        self.threads.is_empty() || any_matches(&self.threads, name.unwrap_or(""))
+    /// Whether the thread's or task's name is wanted; that of who has none is empty.
+    pub(super) fn wants_named(&self, name: Option<&str>) -> bool {
+        self.names.is_empty() || any_matches(&self.names, name.unwrap_or(""))
     }
 
     /// Whether the context has a value that is wanted, or may have, or everything is wanted.

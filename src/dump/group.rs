@@ -77,11 +77,21 @@ impl<'p> Group<'p> {
         self.last = place;
         let has_room = self.ranges.len() < MOST_RANGES;
         match self.ranges.last_mut() {
-            Some(range) if follows && self.unlisted == 0 => range.last = who,
+            Some(range) if follows && self.unlisted == 0 && are_numbered(&range.last, &who) => {
+                range.last = who
+            }
             _ if has_room => self.ranges.push(Range { first: who.clone(), last: who }),
             _ => self.unlisted += 1,
         }
     }
+}
+
+/// Whether the names are the same, or differ in the number at their end: `pool-0..pool-5` says who is in it.
+fn are_numbered(one: &Who, other: &Who) -> bool {
+    let stem = |who: &Who| who.name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let (stem, other_stem) = (stem(one), stem(other));
+    let has_number = |who: &Who, stem: usize| stem < who.name.len();
+    one.name[..stem] == other.name[..other_stem] && has_number(one, stem) == has_number(other, other_stem)
 }
 
 fn widen(ages: &mut Option<(u64, u64)>, age: Option<u64>) {
@@ -119,7 +129,7 @@ pub(super) fn are_alike(one: &DumpedContext, other: &DumpedContext) -> bool {
 }
 
 fn is_plain(context: &DumpedContext) -> bool {
-    let is_main = context.name.as_deref() == Some("main");
+    let is_main = !context.is_task() && context.name.as_deref() == Some("main");
     !is_main
         && context.unmoved.is_empty()
         && context.carries.is_none()

@@ -52,7 +52,8 @@ pub struct DumpOptions {
     pub(super) stale_after: Option<u64>,
     is_grouped: bool,
     marks: Marks,
-    pub(super) style: TextStyle,
+    /// What somebody asked for.
+    style: Option<TextStyle>,
 }
 
 impl Default for DumpOptions {
@@ -82,7 +83,7 @@ impl DumpOptions {
             stale_after: None,
             is_grouped: true,
             marks: Marks::new(),
-            style: TextStyle::plain(),
+            style: None,
         }
     }
 
@@ -177,8 +178,8 @@ impl DumpOptions {
         self
     }
 
-    /// Only contexts of threads whose name matches `pattern`, in which `*` stands for anything. A thread without a name, and
-    /// a task, has the empty one. Given again: those that match either.
+    /// Only contexts of threads whose name matches `pattern`, in which `*` stands for anything, and of tasks that were
+    /// [named](crate::InContext::named) so. Who has no name has the empty one. Given again: those that match either.
     ///
     /// ```
     /// let named = std::thread::Builder::new().name("pool-1".into());
@@ -189,7 +190,7 @@ impl DumpOptions {
     /// assert_eq!(thread.unwrap().join().unwrap().contexts()[0].name(), Some("pool-1"));
     /// ```
     pub fn thread_name(mut self, pattern: &str) -> Self {
-        self.filter.threads.push(pattern.into());
+        self.filter.names.push(pattern.into());
         self
     }
 
@@ -262,7 +263,8 @@ impl DumpOptions {
         self
     }
 
-    /// How the text looks. `Display` keeps to its width and leaves its colours out.
+    /// How the text looks: [plain](TextStyle::plain), if this is not called; but the outlets that write to standard error
+    /// take what [suits](TextStyle::of) that. `Display` keeps to its width and leaves its colours out.
     ///
     /// ```
     /// use threadctx::{DumpOptions, TextStyle};
@@ -271,7 +273,7 @@ impl DumpOptions {
     /// DumpOptions::new().text_style(TextStyle::of(&stderr)).write_text(&mut stderr.lock()).unwrap();
     /// ```
     pub fn text_style(mut self, style: TextStyle) -> Self {
-        self.style = style;
+        self.style = Some(style);
         self
     }
 
@@ -352,13 +354,25 @@ impl DumpOptions {
         marks.map(|(_, unmoved)| unmoved.clone()).collect()
     }
 
+    /// How the text looks; as a plain one does, if nobody said.
+    pub(crate) fn style(&self) -> TextStyle {
+        self.style.unwrap_or_default()
+    }
+
+    /// Has the text look like this, unless somebody asked for something else.
+    #[cfg(not(any(loom, shuttle)))]
+    pub(crate) fn or_style(mut self, style: TextStyle) -> Self {
+        self.style.get_or_insert(style);
+        self
+    }
+
     #[cfg(not(any(loom, shuttle)))]
     pub(crate) fn most_contexts(&self) -> usize {
         self.limits.max_contexts
     }
 
     fn layout(&self) -> Layout {
-        Layout { is_grouped: self.is_grouped, style: self.style }
+        Layout { is_grouped: self.is_grouped, style: self.style() }
     }
 }
 

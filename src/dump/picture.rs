@@ -31,6 +31,8 @@ pub(crate) struct Head {
 pub(crate) struct End {
     pub(crate) counts: DumpCounts,
     pub(crate) findings: Vec<Finding>,
+    /// The limits for which something was left out, each once.
+    pub(crate) limits_met: Vec<Limit>,
     /// False when anything was left out, cut or busy.
     pub(crate) complete: bool,
 }
@@ -48,6 +50,15 @@ pub(crate) struct Limits {
     pub(crate) max_value_bytes: usize,
     pub(crate) max_bytes: usize,
     pub(crate) budget_us: u64,
+}
+
+/// A limit, as [`Limits`] calls it, for which something was left out: a context, a value or a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Limit {
+    MaxContexts,
+    MaxBytes,
+    BudgetUs,
 }
 
 /// What is in a dump and what is not, in numbers.
@@ -124,6 +135,9 @@ pub struct DumpedContext {
     /// The task that is polled in its place.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text_if_some")]
     pub(crate) carries: Option<Ident>,
+    /// The name of that. JSON has it where it has the task.
+    #[serde(skip)]
+    pub(crate) carried_name: Option<String>,
     pub(crate) registered_us_ago: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_write_us_ago: Option<u64>,
@@ -135,6 +149,12 @@ pub struct DumpedContext {
     pub(crate) unmoved: Vec<Unmoved>,
     /// By namespace and name.
     pub(crate) values: Vec<DumpedValue>,
+}
+
+impl DumpedContext {
+    pub(super) fn is_task(&self) -> bool {
+        matches!(self.ident, Ident::Task(_))
+    }
 }
 
 /// One value as a dump shows it.
@@ -325,7 +345,7 @@ impl Serialize for Content {
 impl Serialize for Picture {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { head, contexts, end } = self;
-        let mut fields = serializer.serialize_struct("Dump", 8)?;
+        let mut fields = serializer.serialize_struct("Dump", 9)?;
         fields.serialize_field("schema", &head.schema)?;
         fields.serialize_field("captured_at", &head.captured_at)?;
         fields.serialize_field("process", &head.process)?;
@@ -333,6 +353,7 @@ impl Serialize for Picture {
         fields.serialize_field("contexts", contexts)?;
         fields.serialize_field("counts", &end.counts)?;
         fields.serialize_field("findings", &end.findings)?;
+        fields.serialize_field("limits_met", &end.limits_met)?;
         fields.serialize_field("complete", &end.complete)?;
         fields.end()
     }

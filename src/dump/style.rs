@@ -6,6 +6,8 @@ use std::{
     io::IsTerminal,
 };
 
+use crate::os;
+
 /// How a dump's text looks: how wide it is, and whether it is coloured. Nothing is coloured unless somebody asks for it.
 ///
 /// ```
@@ -43,7 +45,11 @@ impl TextStyle {
     }
 
     /// What suits `out`: a terminal gets colour, unless the environment has a `NO_COLOR` that is not empty or the terminal is
-    /// a `dumb` one, and is as wide as the environment's `COLUMNS` says; everything else gets plain text.
+    /// a `dumb` one; everything else gets plain text.
+    ///
+    /// A terminal's text is as wide as the environment's `COLUMNS` says, and where that says nothing (most shells keep it to
+    /// themselves), as wide as the terminal is that standard error, output or input is on: 80 columns, if none is, or on
+    /// other systems than Unix.
     ///
     /// ```
     /// use threadctx::TextStyle;
@@ -52,16 +58,21 @@ impl TextStyle {
     /// assert_eq!(TextStyle::of(&file), TextStyle::plain());
     /// ```
     pub fn of(out: &impl IsTerminal) -> Self {
-        Self::of_environment(out.is_terminal(), |name| env::var(name).ok())
+        Self::of_environment(out.is_terminal(), os::terminal_columns, |name| env::var(name).ok())
     }
 
-    fn of_environment(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> Self {
+    fn of_environment(
+        is_terminal: bool,
+        terminal_columns: impl Fn() -> Option<usize>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Self {
         if !is_terminal {
             return Self::plain();
         }
         let forbids = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_dumb = variable("TERM").is_none_or(|terminal| terminal == "dumb");
         let columns = variable("COLUMNS").and_then(|columns| columns.parse().ok());
+        let columns = columns.or_else(terminal_columns);
         Self::plain().columns(columns.unwrap_or(80)).coloured(!forbids && !is_dumb)
     }
 
@@ -145,7 +156,7 @@ mod tests {
         let style = |is_terminal, set: &[(&str, &str)]| {
             let find =
                 |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string());
-            TextStyle::of_environment(is_terminal, find)
+            TextStyle::of_environment(is_terminal, || None, find)
         };
         let coloured = TextStyle::plain().coloured(true);
         assert_eq!(style(true, &[("TERM", "xterm")]), coloured);
@@ -155,5 +166,19 @@ mod tests {
             assert_eq!(style(true, set), TextStyle::plain(), "{set:?}");
         }
         assert_eq!(style(false, &[("TERM", "xterm"), ("COLUMNS", "120")]), TextStyle::plain());
+    }
+
+    #[test]
+    fn a_terminal_is_as_wide_as_the_environment_says_or_else_as_it_is() {
+        let width = |is_terminal, set: Option<&str>, columns: Option<usize>| {
+            let find = |name: &str| set.filter(|_| name == "COLUMNS").map(str::to_owned);
+            TextStyle::of_environment(is_terminal, || columns, find).width()
+        };
+        assert_eq!(width(true, Some("100"), Some(120)), 100);
+        assert_eq!(width(true, None, Some(120)), 120);
+        assert_eq!(width(true, Some("wide"), Some(120)), 120);
+        assert_eq!(width(true, None, None), 80);
+        assert_eq!(width(false, Some("100"), Some(120)), 80);
+        assert_eq!((width(true, None, Some(1)), width(true, None, Some(9_999))), (60, 240));
     }
 }

@@ -8,9 +8,11 @@ use std::{
 
 use super::{
     escape::{Age, Bytes, Count, Escaped, Printable, short},
+    facts::Facts,
     findings::{Alike, Finding, alike},
     group::{Group, Range, are_alike, groups},
-    picture::{Content, DumpCounts, DumpedContext, DumpedValue, End, Head, Limits, Picture},
+    picture::{Content, DumpCounts, DumpedContext, DumpedValue, End, Head, Limit, Limits, Picture},
+    standing::Standing,
     stream::Sink,
     style::{Paint, TextStyle},
 };
@@ -62,13 +64,30 @@ fn write_counts(out: &mut impl Write, counts: &DumpCounts) -> fmt::Result {
 /// What is concluded, and what is missing.
 fn write_end(out: &mut impl Write, limits: &Limits, end: &End, style: TextStyle) -> fmt::Result {
     write_findings(out, &end.findings, end.counts.findings_left_out, style)?;
-    let DumpCounts { left_out, values_left_out, .. } = end.counts;
-    if (left_out, values_left_out) == (0, 0) {
-        return Ok(());
+    let DumpCounts { left_out, values_left_out, truncated, .. } = end.counts;
+    if (left_out, values_left_out, truncated) != (0, 0, 0) {
+        writeln!(out)?;
     }
+    if truncated > 0 {
+        writeln!(out, "Cut: {} (limit: {} each)", Count(truncated, "value"), Bytes(limits.max_value_bytes))?;
+    }
+    if (left_out, values_left_out) != (0, 0) { write_left_out(out, limits, end) } else { Ok(()) }
+}
+
+fn write_left_out(out: &mut impl Write, limits: &Limits, end: &End) -> fmt::Result {
+    let DumpCounts { left_out, values_left_out, .. } = end.counts;
     let (contexts, values) = (Count(left_out, "context"), Count(values_left_out, "value of others"));
-    write!(out, "\nLeft out: {contexts}, {values} (limits: {}", Count(limits.max_contexts, "context"))?;
-    writeln!(out, ", {}, {})", Bytes(limits.max_bytes), Age(limits.budget_us))
+    let plural = if end.limits_met.len() == 1 { "" } else { "s" };
+    write!(out, "Left out: {contexts}, {values} (limit{plural} met")?;
+    for (limit, before) in end.limits_met.iter().zip([": ", ", ", ", "]) {
+        out.write_str(before)?;
+        match limit {
+            Limit::MaxContexts => write!(out, "{}", Count(limits.max_contexts, "context"))?,
+            Limit::MaxBytes => write!(out, "{}", Bytes(limits.max_bytes))?,
+            Limit::BudgetUs => write!(out, "{}", Age(limits.budget_us))?,
+        }
+    }
+    writeln!(out, ")")
 }
 
 fn write_findings(
@@ -100,13 +119,9 @@ pub(super) fn write_context(out: &mut impl Write, context: &DumpedContext, style
     if let Some(tid) = context.os_tid {
         write!(out, "  tid {tid}")?;
     }
-    write!(out, "  {}", context.state)?;
-    write_facts(out, context)?;
+    write!(out, "  {}", standing(context, Facts { run_state: context.run_state, cpu_us: context.cpu_us }))?;
     if let Some(parent) = &context.parent {
-        write!(out, "  of {parent}")?;
-    }
-    if let Some(carrier) = &context.carrier {
-        write!(out, "  on {carrier}")?;
+        write!(out, "  from {parent}")?;
     }
     if let Some(ago) = context.last_write_us_ago {
         write!(out, "  last write {} ago", Age(ago))?;
@@ -115,10 +130,17 @@ pub(super) fn write_context(out: &mut impl Write, context: &DumpedContext, style
     writeln!(out)?;
     let ages: Vec<_> = context.values.iter().map(|value| value.age_us.map(|age| (age, age))).collect();
     write_values(out, &context.values, &ages, style)?;
-    match &context.carries {
-        Some(task) => writeln!(out, "    carries {task}"),
-        None => Ok(()),
+    match (&context.carries, &context.carried_name) {
+        (Some(task), Some(name)) => writeln!(out, "    carries {task} \"{}\"", Escaped(name)),
+        (Some(task), None) => writeln!(out, "    carries {task}"),
+        (None, _) => Ok(()),
     }
+}
+
+/// How it is doing, as the system has it.
+fn standing(context: &DumpedContext, facts: Facts) -> Standing {
+    let (state, carrier) = (context.state, context.carrier);
+    Standing { is_task: context.is_task(), state, facts, carrier }
 }
 
 fn write_alarm(out: &mut impl Write, context: &DumpedContext, style: TextStyle) -> fmt::Result {
@@ -129,21 +151,12 @@ fn write_alarm(out: &mut impl Write, context: &DumpedContext, style: TextStyle) 
     }
 }
 
-fn write_facts(out: &mut impl Write, context: &DumpedContext) -> fmt::Result {
-    match (context.run_state, context.cpu_us.map(Age)) {
-        (None, None) => Ok(()),
-        (Some(state), None) => write!(out, " ({state})"),
-        (None, Some(cpu)) => write!(out, " ({cpu} CPU)"),
-        (Some(state), Some(cpu)) => write!(out, " ({state}, {cpu} CPU)"),
-    }
-}
-
 /// The same for contexts that are alike; the header of more than one begins with their number.
 fn write_group(out: &mut impl Write, group: &Group<'_>, style: TextStyle) -> fmt::Result {
     if group.count == 1 {
         return write_context(out, &group.sample, style);
     }
-    let kind = if group.sample.kind == "task" { "tasks" } else { "threads" };
+    let kind = if group.sample.is_task() { "tasks" } else { "threads" };
     let title = format!("{} {kind} alike:", group.count);
     write!(out, "\n{} ", style.paint(Paint::Header, title))?;
     write_members(out, &group.ranges, group.unlisted, |range| {
@@ -152,11 +165,10 @@ fn write_group(out: &mut impl Write, group: &Group<'_>, style: TextStyle) -> fmt
     write!(out, "  ")?;
     let ident = |range: &Range| (range.first.ident.to_string(), range.last.ident.to_string());
     write_members(out, &group.ranges, group.unlisted, ident)?;
-    if group.sample.state != "running" {
-        write!(out, "  {}", group.sample.state)?;
-    }
-    if let Some(run_state) = group.run_state {
-        write!(out, "  ({run_state})")?;
+    let standing = standing(&group.sample, Facts { run_state: group.run_state, cpu_us: None });
+    // Of threads of which the system says this and that there is nothing to say.
+    if standing.is_task || standing.state != "running" || group.run_state.is_some() {
+        write!(out, "  {standing}")?;
     }
     if let Some(ages) = group.last_write {
         write!(out, "  last write {} ago", Ages(ages))?;

@@ -14,7 +14,7 @@ impl DumpedContext {
         self.ident
     }
 
-    /// The thread's name, if it was given one.
+    /// The name of the thread or task, if it was given one.
     ///
     /// ```
     /// let named = std::thread::Builder::new().name("indexer".into());

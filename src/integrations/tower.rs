@@ -152,6 +152,7 @@ impl fmt::Display for RequestId {
 }
 
 type OnRequest = Arc<dyn Fn(&Parts) + Send + Sync>;
+type NameOf = Arc<dyn Fn(&Parts) -> String + Send + Sync>;
 
 /// Gives each request a context of its own: see [the module](self).
 ///
@@ -167,11 +168,12 @@ type OnRequest = Arc<dyn Fn(&Parts) + Send + Sync>;
 pub struct RequestLayer {
     header: HeaderName,
     on_request: Vec<OnRequest>,
+    name_of: Option<NameOf>,
 }
 
 impl Default for RequestLayer {
     fn default() -> Self {
-        Self { header: HeaderName::from_static("x-request-id"), on_request: Vec::new() }
+        Self { header: HeaderName::from_static("x-request-id"), on_request: Vec::new(), name_of: None }
     }
 }
 
@@ -207,6 +209,18 @@ impl RequestLayer {
     pub fn on_request(mut self, hook: impl Fn(&Parts) + Send + Sync + 'static) -> Self {
         self.on_request.push(Arc::new(hook));
         self
+    }
+
+    /// Has each request's context go by a name in dumps, as a thread does. Without this they have none: a path can hold what
+    /// is nobody's business, so it is for you to say what of a request is fit to be read. A panic in `name` is the request's.
+    ///
+    /// ```
+    /// use threadctx::tower::RequestLayer;
+    ///
+    /// let layer = RequestLayer::new().named_by(|request| format!("{} {}", request.method, request.uri.path()));
+    /// ```
+    pub fn named_by(self, name: impl Fn(&Parts) -> String + Send + Sync + 'static) -> Self {
+        Self { name_of: Some(Arc::new(name)), ..self }
     }
 }
 
@@ -260,11 +274,16 @@ where
         let id = incoming.and_then(RequestId::parse).unwrap_or_else(RequestId::made);
         let value =
             HeaderValue::from_str(id.as_str()).expect("an id has only characters that a header may have");
+        let name = layer.name_of.as_ref().map(|name| name(&parts));
         let answer = InContext::begin(Snapshot::default(), || {
             REQUEST_ID.set(id);
             layer.on_request.iter().for_each(|hook| hook(&parts));
             inner.call(Request::from_parts(parts, body))
         });
+        let answer = match name {
+            Some(name) => answer.named(name),
+            None => answer,
+        };
         ResponseFuture { answer, header: Some((layer.header.clone(), value)) }
     }
 }

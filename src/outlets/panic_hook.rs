@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{OutletError, own};
+use super::{OutletError, own, sink};
 use crate::{
     ContextRef, DumpOptions, contexts, current,
     dump::{Brief, Who, in_full},
@@ -56,7 +56,7 @@ const PIECE: usize = 16 << 10;
 /// });
 /// // threadctx: panic in "worker"  ThreadId(2)  tid 4251  at src/main.rs:7:5
 /// //
-/// // "worker"  ThreadId(2)  tid 4251  running  last write 0ms ago
+/// // "worker"  ThreadId(2)  tid 4251  sleeping, 0ms CPU  last write 0ms ago
 /// //     job.step = 3  0ms
 /// worker.unwrap().join().unwrap_err();
 /// # Ok::<_, threadctx::OutletError>(())
@@ -122,7 +122,8 @@ impl PanicHook {
         self
     }
 
-    /// Installs the hook; it prints to standard error, whoever may hold std's lock of that.
+    /// Installs the hook; it prints to standard error, whoever may hold std's lock of that, as
+    /// [suits](crate::TextStyle::of) that at this moment.
     ///
     /// # Errors
     ///
@@ -132,7 +133,8 @@ impl PanicHook {
     /// threadctx::panic_hook().to_stderr()?.forever();
     /// # Ok::<_, threadctx::OutletError>(())
     /// ```
-    pub fn to_stderr(self) -> Result<PanicHookGuard, OutletError> {
+    pub fn to_stderr(mut self) -> Result<PanicHookGuard, OutletError> {
+        self.options = self.options.or_style(sink::style());
         self.to(Stderr)
     }
 

@@ -79,7 +79,8 @@ impl OnSignal {
         self
     }
 
-    /// Dumps as text to standard error, whoever may hold std's lock of that.
+    /// Dumps as text to standard error, whoever may hold std's lock of that. On a terminal it is as wide as that, and
+    /// coloured, unless the options say otherwise: see [`TextStyle::of`](crate::TextStyle::of).
     ///
     /// # Errors
     ///
@@ -90,7 +91,11 @@ impl OnSignal {
     /// # Ok::<_, threadctx::OutletError>(())
     /// ```
     pub fn to_stderr(self) -> Result<SignalGuard, OutletError> {
-        self.to(sink::to_stderr)
+        self.start(|options| {
+            // Each time anew: a terminal may have been made wider.
+            let dump = options.clone().or_style(sink::style()).take();
+            sink::write_to_stderr(|text| dump.write_text(text));
+        })
     }
 
     /// Dumps to a file, in the place of the last one: as JSON if its name ends in `.json`, else as text.

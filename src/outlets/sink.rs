@@ -7,12 +7,25 @@ use std::{
 };
 
 use super::{OutletError, error::shown, file};
-use crate::os::Stderr;
+use crate::{TextStyle, os::Stderr};
 
 /// Writes to standard error, past std's lock: a blocked thread may hold that.
 pub(super) fn to_stderr(text: impl Display) {
     // In one piece, as far as the system lets it. Where standard error cannot be written to, nobody is left to tell.
     let _ = Stderr.write_all(text.to_string().as_bytes());
+}
+
+/// The same, of a text that may be coloured.
+pub(super) fn write_to_stderr(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
+    let mut text = Vec::new();
+    // Memory takes everything.
+    let _ = write(&mut text);
+    let _ = Stderr.write_all(&text);
+}
+
+/// What suits standard error, be it a terminal or not.
+pub(super) fn style() -> TextStyle {
+    TextStyle::of(&io::stderr())
 }
 
 /// A file that is written anew by each dump.

@@ -4,7 +4,7 @@
 //! off, so it costs whoever writes nothing but the stamp.
 
 use std::{
-    fmt, mem,
+    fmt, io, mem,
     path::Path,
     sync::{Arc, Condvar, Mutex},
     time::{Duration, Instant},
@@ -134,7 +134,8 @@ impl Watchdog {
         self
     }
 
-    /// Begins to watch; alarms go to standard error as text, whoever may hold std's lock of that.
+    /// Begins to watch; alarms go to standard error as text, whoever may hold std's lock of that. On a terminal the dump is
+    /// as wide as that, and coloured, unless the options say otherwise: see [`TextStyle::of`](crate::TextStyle::of).
     ///
     /// # Errors
     ///
@@ -146,8 +147,9 @@ impl Watchdog {
     /// threadctx::watchdog(Duration::from_secs(30)).namespace("http").to_stderr()?.forever();
     /// # Ok::<_, threadctx::OutletError>(())
     /// ```
-    pub fn to_stderr(self) -> Result<WatchdogGuard, OutletError> {
-        self.to(sink::to_stderr)
+    pub fn to_stderr(mut self) -> Result<WatchdogGuard, OutletError> {
+        self.options = self.options.or_style(sink::style());
+        self.to(|alarm| sink::write_to_stderr(|text| alarm.write_text(text)))
     }
 
     /// Begins to watch; each alarm goes to a file, in the place of the last one: its dump as JSON if the name ends in
@@ -265,16 +267,31 @@ impl Alarm {
     pub fn dump(&self) -> &Dump {
         &self.dump
     }
+
+    /// The same as it prints, in the dump's colours.
+    fn write_text(&self, out: &mut impl io::Write) -> io::Result<()> {
+        write!(out, "{}", Summary(self))?;
+        self.dump.write_text(out)
+    }
+}
+
+/// What comes before the dump.
+struct Summary<'a>(&'a Alarm);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limit = Age(self.0.limit.as_micros().try_into().unwrap_or(u64::MAX));
+        for Stuck { context, unmoved } in &self.0.stuck {
+            let (who, what, ago) = (Who(context), &unmoved.watched, Age(unmoved.us));
+            writeln!(f, "threadctx: {who}: {what} was not written for {ago} (limit {limit}) !!!")?;
+        }
+        writeln!(f)
+    }
 }
 
 impl fmt::Display for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let limit = Age(self.limit.as_micros().try_into().unwrap_or(u64::MAX));
-        for Stuck { context, unmoved } in &self.stuck {
-            let (who, what, ago) = (Who(context), &unmoved.watched, Age(unmoved.us));
-            writeln!(f, "threadctx: {who}: {what} was not written for {ago} (limit {limit}) !!!")?;
-        }
-        write!(f, "\n{}", self.dump)
+        write!(f, "{}{}", Summary(self), self.dump)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fmt,
     panic::{self, AssertUnwindSafe},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -10,26 +9,10 @@ use std::{
     },
 };
 
-use serde::{Serialize, Serializer};
 use threadctx::stats;
 
-/// A kind of call of the user's code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Site {
-    Closure,
-    Init,
-    Clone,
-    Drop,
-    Debug,
-    Display,
-    Serialize,
-    Merge,
-    KeyHook,
-    OwnHook,
-    StartHook,
-    ExitHook,
-    HookDrop,
-}
+pub(crate) use crate::support::site::Site;
+use crate::support::site::tells_who_renders_it;
 
 impl Site {
     pub(crate) const ALL: &[Self] = &[
@@ -274,26 +257,7 @@ impl Drop for Probe {
     }
 }
 
-impl fmt::Debug for Probe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        at(Site::Debug);
-        f.write_str("Probe")
-    }
-}
-
-impl fmt::Display for Probe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        at(Site::Display);
-        f.write_str("probe")
-    }
-}
-
-impl Serialize for Probe {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        at(Site::Serialize);
-        serializer.serialize_unit()
-    }
-}
+tells_who_renders_it!(Probe, at);
 
 /// What a hook captures.
 pub(crate) struct Captured(#[expect(dead_code, reason = "it is there to be counted")] Entry);

@@ -11,31 +11,18 @@ use std::{
     thread,
 };
 
-use serde::{Serialize, Serializer};
 use threadctx::{
     DumpOptions, Key, State, context, contexts, dump, exit_thread_ctx, get_thread_ctx, on_thread_exit,
     on_thread_start, stats, try_get_thread_ctx,
 };
 
-use crate::support::{calls, last::after_the_exit, watchdog::within_a_minute, worker::Worker};
-
-/// The code of the user's that is about to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Site {
-    Closure,
-    Init,
-    Clone,
-    Drop,
-    Debug,
-    Display,
-    Serialize,
-    Merge,
-    KeyHook,
-    OwnHook,
-    StartHook,
-    ExitHook,
-    HookDrop,
-}
+use crate::support::{
+    calls,
+    last::after_the_exit,
+    site::{Site, tells_who_renders_it},
+    watchdog::within_a_minute,
+    worker::Worker,
+};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Outcome {
@@ -82,26 +69,7 @@ impl Drop for Probe {
     }
 }
 
-impl fmt::Debug for Probe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        at(Site::Debug);
-        f.write_str("Probe")
-    }
-}
-
-impl fmt::Display for Probe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        at(Site::Display);
-        f.write_str("probe")
-    }
-}
-
-impl Serialize for Probe {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        at(Site::Serialize);
-        serializer.serialize_unit()
-    }
-}
+tells_who_renders_it!(Probe, at);
 
 /// What runs as the hook of a thread, until it drops.
 struct HookDrops;

@@ -11,11 +11,12 @@ use std::{
     },
     task::Poll,
     thread,
+    time::Duration,
 };
 
 use threadctx::{
-    FutureExt, Ident, Key, Snapshot, State, context, contexts, dump, exit_thread_ctx, get_thread_ctx,
-    on_thread_exit, on_thread_start, stats,
+    DumpOptions, FutureExt, Ident, Key, Snapshot, State, context, contexts, dump, exit_thread_ctx,
+    get_thread_ctx, on_thread_exit, on_thread_start, stats,
 };
 
 use crate::support::{
@@ -26,6 +27,7 @@ use crate::support::{
 };
 
 const NS: &str = "tasks";
+const NL: &str = "\n";
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -353,7 +355,7 @@ fn a_dump_shows_tasks_their_carrier_and_what_a_thread_carries() {
     KEY.set("for alice");
     let task = async { (current(), dump().to_string(), dump().to_json()) };
     let (ident, text, json) = block_on(task.in_context());
-    let header = format!("\"\"  {ident}  running  of {}  on {}", me(), me());
+    let header = format!("\"\"  {ident}  on {}  from {}", me(), me());
     let at = text.find(&header).unwrap_or_else(|| panic!("{header} is not in\n{text}"));
     assert!(text[at..].lines().nth(1).unwrap().contains(r#"tasks.dumped = "for alice""#), "{text}");
     assert!(text.contains(&format!("\n    carries {ident}\n")), "{text}");
@@ -365,6 +367,41 @@ fn a_dump_shows_tasks_their_carrier_and_what_a_thread_carries() {
     assert_eq!((&of(ident)["kind"], &of(ident)["carrier"]), (&"task".into(), &me().to_string().into()));
     assert_eq!(of(me())["carries"], ident.to_string());
     assert_eq!(of(ident)["values"][0]["inherited"], true);
+}
+
+#[test]
+fn a_named_task_goes_by_its_name_wherever_a_dump_names_it() {
+    static KEY: Key<&str> = Key::new("tasks named", "key").debug();
+    let shown = || {
+        KEY.set("for alice");
+        DumpOptions::new().namespace("tasks named").stale_after(Duration::ZERO).take()
+    };
+    KEY.set("the thread's own");
+    let task = async { shown() }.in_context().named("check \"out\"").named("another name");
+    let handle = task.handle();
+    let ident = handle.ident();
+    assert_eq!((handle.name(), handle.thread_name()), (Some("check \"out\""), None));
+    let dump = block_on(task);
+    let text = dump.to_string();
+    assert!(text.contains(&format!(r#"{NL}"check \"out\""  {ident}  on {}"#, me())), "{text}");
+    assert!(text.contains(&format!(r#"{NL}    carries {ident} "check \"out\""{NL}"#)), "{text}");
+    assert!(text.contains(&format!(r#"{NL}  ! "check \"out\"" {ident}: no write for "#)), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&dump.to_json()).unwrap();
+    let contexts = json["contexts"].as_array().unwrap();
+    let own = contexts.iter().find(|context| context["ident"] == ident.to_string()).unwrap();
+    assert_eq!((&own["name"], &own["kind"]), (&"check \"out\"".into(), &"task".into()));
+    let named = |pattern| {
+        let dump = async { DumpOptions::new().thread_name(pattern).take().contexts().len() };
+        block_on(dump.in_context().named("checkout"))
+    };
+    assert_eq!((named("checko*"), named("nobody")), (1, 0));
+    let waiting = async {}.in_context().named("in the queue");
+    let text = waiting.handle().dump().to_string();
+    assert!(
+        text.contains(&format!("\"in the queue\"  {}  waiting  from {}", waiting.handle().ident(), me())),
+        "{text}"
+    );
+    KEY.take();
 }
 
 #[test]

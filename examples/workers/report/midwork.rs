@@ -1,11 +1,11 @@
 //! A dump that is taken while the others work.
 
 use std::{
-    fmt,
+    fmt, io,
     time::{Duration, Instant},
 };
 
-use threadctx::{ContextRef, Dump, contexts, dump};
+use threadctx::{ContextRef, Dump, DumpOptions, TextStyle, contexts};
 
 use crate::pool::Pool;
 
@@ -49,7 +49,8 @@ fn is_at_file(context: &ContextRef) -> bool {
 impl MidWork {
     /// The dump itself has to show it: what was true of the registry a moment before need not be true of the dump.
     fn take() -> Option<Self> {
-        let dump = dump();
+        let suits_the_terminal = TextStyle::of(&io::stdout());
+        let dump = DumpOptions::new().text_style(suits_the_terminal).take();
         let busy = dump.to_string().lines().filter(|line| line.starts_with("    work.file ")).count();
         (busy > 0).then_some(Self { dump, busy })
     }

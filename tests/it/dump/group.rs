@@ -39,6 +39,21 @@ fn threads_alike_share_a_header_that_counts_and_names_them() {
 }
 
 #[test]
+fn a_range_of_names_is_one_of_numbers() {
+    let names = ["web", "web", "pool-8", "pool-9", "pool-10", "pool", ""];
+    let workers: Vec<_> = names.map(|name| Worker::with(thread::Builder::new().name(name.to_owned()))).into();
+    for worker in &workers {
+        worker.run(|| drop(get_thread_ctx().namespace("group names").insert("role", "io").unwrap()));
+    }
+    let text = of("group names").to_string();
+    let header = header(&text, "7 threads alike: ");
+    let id = |number: usize| format!("{:?}", workers[number].id());
+    assert!(header.contains(r#": "web", "pool-8".."pool-10", "pool", ""  ThreadId("#), "{header}");
+    let idents = format!("  {}..{}, {}..{}, {}, {}  ", id(0), id(1), id(2), id(4), id(5), id(6));
+    assert!(header.contains(&idents), "{header}");
+}
+
+#[test]
 fn without_grouping_each_has_a_header() {
     let _workers = pool("each", "group off", &["io"; 3]);
     let text = DumpOptions::new().namespace("group off").group(false).take().to_string();
@@ -54,7 +69,7 @@ fn what_is_written_at_once_groups_those_that_follow_each_other() {
     let text = String::from_utf8(text).unwrap();
     assert!(header(&text, "2 threads alike: ").contains(r#""run-0".."run-1""#));
     assert!(header(&text, "3 threads alike: ").contains(r#""run-3".."run-5""#));
-    assert!(header(&text, "\"run-2\"").contains("running"));
+    assert!(header(&stateless(&text), "\"run-2\"").contains("  <state>  last write "));
 }
 
 #[test]

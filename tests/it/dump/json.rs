@@ -242,3 +242,38 @@ fn a_filter_picks_namespaces_and_the_contexts_that_have_them() {
     assert!(namespaces(new().namespace("filter")).is_empty());
     assert!(contexts().len() >= 2);
 }
+
+#[test]
+fn each_context_has_its_own_values_in_order_whatever_the_one_before_had() {
+    static KEYS: [Key<u32>; 3] =
+        [Key::new("json turns", "c"), Key::new("json turns", "a"), Key::new("json turns", "b")];
+    fn names(names: &[&str]) {
+        let namespace = get_thread_ctx().namespace("json turns");
+        names.iter().for_each(|name| assert!(namespace.insert(name, 1_u32).unwrap().is_none()));
+    }
+    let fills: [fn(); 8] = [
+        || KEYS.iter().for_each(|key| key.set(1)),
+        || KEYS.iter().rev().for_each(|key| key.set(1)),
+        || KEYS[1].set(1),
+        || KEYS[2].set(1),
+        || names(&["z", "x"]),
+        || (),
+        || names(&["b2", "a"]),
+        || KEYS.iter().for_each(|key| key.set(1)),
+    ];
+    let workers = fills.map(|fill| {
+        let worker = Worker::start();
+        worker.run(|| assert!(get_thread_ctx().namespaces().is_empty()));
+        worker.run(fill);
+        worker
+    });
+    let json = parsed(&DumpOptions::new().max_contexts(usize::MAX).take());
+    let shown = workers.map(|worker| {
+        let ident = worker.run(|| get_thread_ctx().ident().to_string());
+        let contexts = json["contexts"].as_array().unwrap();
+        let context = contexts.iter().find(|context| context["ident"] == ident).expect("it lives");
+        let values = context["values"].as_array().unwrap().iter();
+        values.map(|value| value["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    });
+    assert_eq!(shown, ["a b c", "a b c", "a", "b", "x z", "", "a b2", "a b c"]);
+}

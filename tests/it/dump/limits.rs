@@ -37,9 +37,11 @@ fn of_too_many_contexts_the_rest_is_left_out_counted_and_said() {
     assert_eq!((&json["complete"], &json["limits"]["max_contexts"]), (&json!(false), &json!(3)));
     assert!(json["counts"]["left_out"].as_u64() >= Some(2));
     assert!(!dump.is_complete());
-    assert!(dump.to_string().contains("Left out: "), "{dump}");
+    assert!(dump.to_string().contains(" (limit met: 3 contexts)\n"), "{dump}");
+    assert_eq!(json["limits_met"], json!(["max_contexts"]));
     let all = options.max_contexts(5).take();
     assert_eq!(names(&all).len(), 5);
+    assert_eq!(parsed(&all)["limits_met"], json!([]));
 }
 
 #[test]
@@ -83,9 +85,11 @@ fn a_long_value_is_cut_marked_and_stays_valid() {
         assert_eq!((&json["counts"]["truncated"], &json["complete"]), (&json!(cut), &json!(false)));
         let said = dump.to_string().lines().nth(1).unwrap().to_owned();
         assert!(said.contains(&format!("{cut} truncated")), "{said}");
+        let said = dump.to_string().lines().last().unwrap().to_owned();
+        assert_eq!(said, format!("Cut: {cut} values (limit: {most} B each)"));
     }
     let whole = DumpOptions::new().namespace("limit value").max_value_bytes(10_000).take();
-    assert!(whole.is_complete());
+    assert!(whole.is_complete() && !whole.to_string().contains("Cut: "));
     assert_eq!(value(&whole, "json")["value"].as_array().unwrap().len(), 30);
 }
 
@@ -171,8 +175,8 @@ fn both_renderings_stay_below_the_bytes_in_all() {
             complete += 1;
             assert_eq!((&counts["contexts"], &counts["values"]), (&json!(6), &json!(6 * 18)));
         } else {
-            assert!(text.contains("Left out: "), "{text}");
-            assert_eq!(json["complete"], false);
+            assert!(text.contains("Left out: ") && text.contains(" (limit met: "), "{text}");
+            assert_eq!((&json["complete"], &json["limits_met"]), (&json!(false), &json!(["max_bytes"])));
         }
     }
     assert!(complete > 0, "the largest bound must be enough");
@@ -187,7 +191,10 @@ fn without_time_everything_is_left_out_and_counted() {
     assert_eq!((&json["contexts"], &json["complete"]), (&json!([]), &json!(false)));
     assert!(json["counts"]["left_out"].as_u64() >= Some(3));
     assert_eq!(json["limits"]["budget_us"], 0);
-    assert!(dump.to_string().contains("Left out: "));
+    assert_eq!(json["limits_met"], json!(["budget_us"]));
+    assert!(dump.to_string().contains("(limit met: 0ms)"), "{dump}");
+    let all = DumpOptions::new().namespace("limit budget").max_contexts(0).budget(Duration::ZERO).take();
+    assert_eq!(parsed(&all)["limits_met"], json!(["max_contexts"]), "the first one is enough");
 }
 
 #[test]

@@ -34,16 +34,16 @@ fn value(dump: &Dump, name: &str) -> Value {
     values.find(|value| value["name"] == name).unwrap_or_else(|| panic!("no {name} in {json}")).clone()
 }
 
-/// The text without what the system says of threads, which changes from moment to moment.
+/// The text with what the system says of threads replaced, which changes from moment to moment; in a group's header left
+/// out, since it is there only if it is the same for all.
 fn stateless(text: &str) -> String {
-    let cut = |line: &str| match line.find(" (running").or_else(|| line.find(" (sleeping")) {
-        Some(from) => {
-            let to = from + line[from..].find(')').expect("it is closed") + 1;
-            format!("{}{}", line[..from].trim_end(), &line[to..])
-        }
-        None => line.to_owned(),
+    let is_state = |part: &str| ["running", "sleeping"].iter().any(|state| part.starts_with(state));
+    let line = |line: &str| {
+        let of_one = line.starts_with('"').then_some("<state>");
+        let part = |part| if is_state(part) { of_one } else { Some(part) };
+        line.split("  ").filter_map(part).collect::<Vec<_>>().join("  ")
     };
-    text.lines().map(cut).collect::<Vec<_>>().join("\n")
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The line of this name in the text.
