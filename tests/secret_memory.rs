@@ -25,10 +25,13 @@ struct Marker {
 }
 
 impl Marker {
-    const LEN: usize = 40;
+    const LEN: usize = 64;
+    /// What is looked for: an allocator writes over the beginning of what was freed.
+    const TAIL: Range<usize> = 32..Self::LEN;
 
     fn byte(self, place: usize) -> u8 {
-        b'a' + ((place * place + place * usize::from(self.seed)) % 26) as u8
+        let scattered = (place as u64 + u64::from(self.seed) * 1_000).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        b'a' + (scattered >> 40) as u8 % 26
     }
 
     fn text(self) -> String {
@@ -37,8 +40,9 @@ impl Marker {
         String::from_utf8(bytes).expect("they are letters")
     }
 
-    fn is_at_the_start_of(self, bytes: &[u8]) -> bool {
-        bytes.len() >= Self::LEN && (0..Self::LEN).all(|place| bytes[place] == self.byte(place))
+    fn ends_like(self, bytes: &[u8]) -> bool {
+        bytes.len() >= Self::TAIL.len()
+            && Self::TAIL.zip(bytes).all(|(place, byte)| *byte == self.byte(place))
     }
 }
 
@@ -73,7 +77,7 @@ impl Search {
                 found += count(marker, &self.piece[..len]);
             }
             // One that begins in this piece and ends in the next is found in the next.
-            let step = if from + len as u64 == range.end { len } else { len - Marker::LEN + 1 };
+            let step = if from + len as u64 == range.end { len } else { len - Marker::TAIL.len() + 1 };
             from += step as u64;
         }
         found
@@ -89,9 +93,9 @@ impl Search {
 }
 
 fn count(marker: Marker, bytes: &[u8]) -> usize {
-    let first = marker.byte(0);
+    let first = marker.byte(Marker::TAIL.start);
     let starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == first);
-    starts.filter(|(at, _)| marker.is_at_the_start_of(&bytes[*at..])).count()
+    starts.filter(|(at, _)| marker.ends_like(&bytes[*at..])).count()
 }
 
 /// The addresses of a line of the maps, if that can be written to.

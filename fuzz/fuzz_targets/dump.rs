@@ -6,11 +6,12 @@ use std::{fmt, time::Duration};
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use threadctx::{Dump, DumpDiff, DumpOptions, TextStyle, get_thread_ctx};
+use threadctx::{Dump, DumpDiff, DumpOptions, FutureExt, TextStyle, get_thread_ctx};
 
 #[derive(Arbitrary, Debug)]
 struct Input {
     values: Vec<(String, String, Value)>,
+    task_name: String,
     max_contexts: u8,
     max_value_bytes: u16,
     max_bytes: u32,
@@ -83,6 +84,7 @@ fuzz_target!(|input: Input| {
     if let Some((namespace, name, text)) = input.value {
         options = options.value(&namespace, &name, &text);
     }
+    let _task = async {}.in_context().named(input.task_name);
     let dump = options.take();
     check(&dump, input.max_bytes as usize);
     let mut streamed = Vec::new();
