@@ -104,7 +104,7 @@ impl<'o> Capture<'o> {
             self.counts.left_out += 1;
             return None;
         };
-        let mut picture = DumpedContext { carried_name, ..self.picture(context) };
+        let mut picture = self.picture(context, carried_name);
         if !self.options.filter.accepts(&picture) {
             (self.counts, self.bytes_left) = (before.0, before.1);
             self.limits_met.truncate(before.2);
@@ -156,7 +156,7 @@ impl<'o> Capture<'o> {
         }
     }
 
-    fn picture(&mut self, context: &ContextRef) -> DumpedContext {
+    fn picture(&mut self, context: &ContextRef, carried_name: Option<String>) -> DumpedContext {
         self.find_in(context);
         let now = clock::now();
         let ago = |then: u64| now.saturating_sub(then) / 1_000;
@@ -172,13 +172,14 @@ impl<'o> Capture<'o> {
             kind: kind(context.ident()),
             name: context.name().map(str::to_owned),
             os_tid: context.os_tid(),
-            state: state(context.state()),
+            // Asked for last, with what the system says.
+            state: "",
             run_state: None,
             cpu_us: None,
             parent: context.parent(),
             carrier: context.carrier(),
             carries: context.carries(),
-            carried_name: None,
+            carried_name,
             registered_us_ago: ago(context.context().registered()),
             last_write_us_ago: last_write,
             stale: last_write.is_some_and(is_stale),
@@ -303,7 +304,7 @@ impl<'o> Capture<'o> {
 fn ask_the_system(context: &ContextRef, picture: &mut DumpedContext) {
     let Facts { run_state, cpu_us } = context.os_tid().map(facts::of).unwrap_or_default();
     (picture.run_state, picture.cpu_us) = (run_state, cpu_us);
-    // Once more: a thread that is gone may have had its exit meanwhile.
+    // Only now: a thread that is gone may have had its exit meanwhile.
     picture.state = state(context.state());
 }
 
