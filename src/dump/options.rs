@@ -121,8 +121,8 @@ impl DumpOptions {
         self
     }
 
-    /// At most so much time. What is rendered when it is over is finished, since nothing can interrupt it; the rest is
-    /// left out and counted.
+    /// At most so much time, from the call on. What is rendered when it is over is finished, since nothing can interrupt it;
+    /// the rest is left out and counted.
     ///
     /// ```
     /// use std::time::Duration;
@@ -283,7 +283,7 @@ impl DumpOptions {
     /// println!("{}", threadctx::DumpOptions::new().take());
     /// ```
     pub fn take(&self) -> Dump {
-        self.take_of(registry::all())
+        self.take_from(registry::all)
     }
 
     /// Takes the dump and writes it as text, one context at a time.
@@ -334,11 +334,15 @@ impl DumpOptions {
     }
 
     fn stream(&self, sink: &mut impl stream::Sink) -> io::Result<DumpCounts> {
-        Ok(stream::run(self, registry::all(), sink)?.counts)
+        Ok(stream::run(self, registry::all, sink)?.counts)
     }
 
     pub(crate) fn take_of(&self, contexts: Vec<ContextRef>) -> Dump {
-        Dump { picture: stream::collect(self, contexts), layout: self.layout() }
+        self.take_from(|| contexts)
+    }
+
+    fn take_from(&self, all: impl FnOnce() -> Vec<ContextRef>) -> Dump {
+        Dump { picture: stream::collect(self, all), layout: self.layout() }
     }
 
     /// Marks what has not moved, and has it survive every cut.

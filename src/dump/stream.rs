@@ -18,17 +18,18 @@ pub(super) trait Sink {
     fn end(&mut self, end: &End) -> io::Result<()>;
 }
 
-/// Takes a dump of `contexts`, which come oldest first, into `sink`.
+/// Takes a dump of what `all` gives, oldest first, into `sink`. The time for it begins before that is called.
 ///
 /// Those that survive every cut are taken before all others, and go to their places among them: so no limit on contexts,
 /// bytes or time is used up when it is their turn.
 pub(super) fn run(
     options: &DumpOptions,
-    mut contexts: Vec<ContextRef>,
+    all: impl FnOnce() -> Vec<ContextRef>,
     sink: &mut impl Sink,
 ) -> io::Result<End> {
     let mut capture = Capture::new(options);
     let head = capture.head();
+    let mut contexts = all();
     // When time is over, nobody looks any more, and what was not looked at is left out.
     contexts.retain(|context| !capture.is_in_time() || capture.is_wanted(context));
     sink.begin(&head, contexts.len())?;
@@ -88,9 +89,9 @@ impl Sink for Collect {
     }
 }
 
-/// The dump of `contexts`, in memory.
-pub(super) fn collect(options: &DumpOptions, contexts: Vec<ContextRef>) -> Picture {
+/// The dump of what `all` gives, in memory.
+pub(super) fn collect(options: &DumpOptions, all: impl FnOnce() -> Vec<ContextRef>) -> Picture {
     let mut kept = Collect::default();
-    let end = run(options, contexts, &mut kept).expect("memory takes everything");
+    let end = run(options, all, &mut kept).expect("memory takes everything");
     Picture { head: kept.head.expect("every dump begins"), contexts: kept.contexts, end }
 }

@@ -159,6 +159,7 @@ proptest! {
         values in prop::collection::vec((text(), text(), value()), 0..12),
         max_value_bytes in 0_usize..200,
         max_bytes in prop_oneof![0_usize..20_000, Just(16 << 20)],
+        max_contexts in prop_oneof![9 => Just(1_000_usize), 1 => Just(0)],
         columns in 0_usize..300,
         patience in prop::option::of(Just(Duration::from_secs(30))),
     ) {
@@ -170,7 +171,8 @@ proptest! {
         let style = threadctx::TextStyle::plain().columns(columns);
         // The star of a name would stand for anything; what is before it is this case's alone.
         let pattern = format!("{}*", name.split('*').next().unwrap());
-        let options = DumpOptions::new().thread_name(&pattern).max_value_bytes(max_value_bytes).max_bytes(max_bytes);
+        let options = DumpOptions::new().thread_name(&pattern).max_contexts(max_contexts);
+        let options = options.max_value_bytes(max_value_bytes).max_bytes(max_bytes);
         let options = options.group(false).text_style(style).budget(Duration::from_secs(60)).stale_after(Duration::ZERO);
         let options = if let Some(patience) = patience { options.patience(patience) } else { options };
         let dump = options.take();
