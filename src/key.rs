@@ -710,7 +710,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     }
 
     fn try_place(&'static self) -> Result<Place<T>, TypeMismatch> {
-        let place = self.place.get_acquire();
+        let place = self.place.get();
         if !place.is_nowhere() {
             return Ok(place);
         }

@@ -5,7 +5,11 @@
 //!
 //! A row is added by a function in a file of its subject, and a line in `SUBJECTS`.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::{Command, ExitCode, Stdio},
+};
 
 use clap::Parser;
 
@@ -41,10 +45,9 @@ mod writers;
 use row::Row;
 use timing::{Plan, loop_cost};
 
-/// Each subject measures its rows.
+/// Each subject measures its rows, in a process of its own: none finds the keys and the heap that another one left.
 type Subject = fn(&Plan) -> Vec<Row>;
 
-/// What needs a process with few keys or contexts comes first.
 const SUBJECTS: [(&str, Subject); 10] = [
     ("many", many::rows),
     ("owner", owner::rows),
@@ -77,16 +80,17 @@ struct Args {
     /// What cargo passes.
     #[arg(long, hide = true)]
     bench: bool,
-    /// This is the process that counts bytes.
+    /// This is the process of the one subject.
     #[arg(long, hide = true)]
-    count_bytes: bool,
+    alone: bool,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let plan = Plan::new(args.quick);
-    if args.count_bytes {
-        memory::count(&plan);
+    if args.alone {
+        let rows: Vec<_> = wanted(&args).flat_map(|(_, measure)| measure(&plan)).collect();
+        println!("{}", serde_json::to_string(&rows).expect("rows can be written"));
         return ExitCode::SUCCESS;
     }
     let rows = measure(&args, &plan);
@@ -109,9 +113,22 @@ fn measure(args: &Args, plan: &Plan) -> Vec<Row> {
         plan.rounds
     );
     println!("{}", Row::heading());
-    let is_wanted =
-        |name: &str| args.subjects.is_empty() || args.subjects.iter().any(|subject| subject == name);
-    let wanted = SUBJECTS.iter().filter(|(name, _)| is_wanted(name));
-    let rows = wanted.flat_map(|(_, measure)| measure(plan)).inspect(|row| println!("{row}"));
-    rows.collect()
+    let rows = wanted(args).flat_map(|(name, _)| measured_alone(name, plan));
+    rows.inspect(|row| println!("{row}")).collect()
+}
+
+fn wanted(args: &Args) -> impl Iterator<Item = &'static (&'static str, Subject)> {
+    SUBJECTS
+        .iter()
+        .filter(|(name, _)| args.subjects.is_empty() || args.subjects.iter().any(|subject| subject == name))
+}
+
+fn measured_alone(subject: &str, plan: &Plan) -> Vec<Row> {
+    let output = Command::new(env::current_exe().expect("a process knows its file"))
+        .args(["--alone", subject].into_iter().chain(plan.quick.then_some("--quick")))
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("it can be started again");
+    assert!(output.status.success(), "{subject} failed: {}", output.status);
+    serde_json::from_slice(&output.stdout).expect("it printed its rows")
 }

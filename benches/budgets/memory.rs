@@ -1,13 +1,10 @@
-//! Bytes: of a context, of a value, of a key. Counted by the allocator, in a process of its own so that nothing else is.
+//! Bytes: of a context, of a value, of a key. Counted by the allocator.
 
 use std::{
-    env,
-    process::{Command, Stdio},
     sync::{Arc, Barrier},
     thread,
 };
 
-use serde::{Deserialize, Serialize};
 use threadctx::{Key, exit_thread_ctx, get_thread_ctx};
 
 use crate::{
@@ -26,25 +23,17 @@ const CROWD: usize = 100_000;
 
 type Keys = Arc<[&'static Key<u64>]>;
 
-/// What the process of its own found out.
-#[derive(Serialize, Deserialize)]
-struct Counted {
-    contexts: usize,
-    empty: f64,
-    /// By number of values.
-    each: Vec<(usize, f64)>,
-    key: f64,
-    crowd: usize,
-    of_crowd: f64,
-    after_crowd: f64,
-}
-
 pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
-    let Counted { contexts, empty, each, key, crowd, of_crowd, after_crowd } = counted(plan);
-    let values = each.into_iter().map(|(values, each)| {
-        let allowed = (values == TYPICAL).then_some(64.0);
-        Row::bytes(format!("memory: each of {values} values beside its own size"), each, allowed)
-    });
+    start_counting();
+    let (contexts, crowd) = (plan.scaled(CONTEXTS, 10), plan.scaled(CROWD, 20));
+    // What the first context and the first key need once in a process is not theirs.
+    get_thread_ctx();
+    let (keys, key) = keys(plan.scaled(1_000, 10));
+    let before = held();
+    let [empty] = steps(contexts, [Arc::new(touch)]);
+    let values = VALUES.map(|values| each_of(contexts, values, &keys));
+    let of_crowd = of_crowd(crowd);
+    let after_crowd = (held() - before) as f64;
     let empty = Row::bytes(format!("memory: an empty context, one of {contexts}"), empty, Some(512.0));
     let rest = [
         Row::bytes("memory: a key, used once, for the whole process", key, None),
@@ -54,32 +43,10 @@ pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
     [empty].into_iter().chain(values).chain(rest).collect()
 }
 
-fn counted(plan: &Plan) -> Counted {
-    let quick = plan.quick.then_some("--quick");
-    let output = Command::new(env::current_exe().expect("a process knows its file"))
-        .args(["--count-bytes"].into_iter().chain(quick))
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("it can be started again");
-    assert!(output.status.success(), "the count of bytes failed: {}", output.status);
-    serde_json::from_slice(&output.stdout).expect("it printed what it counted")
-}
-
-/// The process of its own.
-pub(crate) fn count(plan: &Plan) {
-    start_counting();
-    let (contexts, crowd) = (plan.scaled(CONTEXTS, 10), plan.scaled(CROWD, 20));
-    // What the first context and the first key need once in a process is not theirs.
-    get_thread_ctx();
-    let (keys, key) = keys(plan.scaled(1_000, 10));
-    let before = held();
-    let [empty] = steps(contexts, [Arc::new(touch)]);
-    let each = VALUES.map(|values| (values, each(contexts, values.min(keys.len()), &keys)));
-    let of_crowd = of_crowd(crowd);
-    let after_crowd = (held() - before) as f64;
-    let each = each.into();
-    let counted = Counted { contexts, empty, each, key, crowd, of_crowd, after_crowd };
-    println!("{}", serde_json::to_string(&counted).expect("numbers can be written"));
+fn each_of(contexts: usize, values: usize, keys: &Keys) -> Row {
+    let allowed = (values == TYPICAL).then_some(64.0);
+    let name = format!("memory: each of {values} values beside its own size");
+    Row::bytes(name, each(contexts, values.min(keys.len()), keys), allowed)
 }
 
 /// Keys, and the bytes that the crate keeps for each once it was used.

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{page, timing::Figures};
 
 /// Ours beside theirs, and how much ours may be.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Row {
     name: String,
-    unit: &'static str,
+    unit: Unit,
     ours: Figures,
     theirs: Option<Figures>,
     ratio: Option<f64>,
@@ -19,30 +19,31 @@ pub(crate) struct Row {
     over: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Unit {
+    Ns,
+    Bytes,
+}
+
 impl Row {
     /// Nanoseconds of both, and at most so many times theirs.
     pub(crate) fn new(name: impl Into<String>, ours: Figures, theirs: Figures, budget: f64) -> Self {
-        Self::with(name.into(), "ns", ours, Some(theirs), Some(budget))
+        Self::with(name.into(), Unit::Ns, ours, Some(theirs), Some(budget))
     }
 
     /// Nanoseconds of both, to look at.
     pub(crate) fn shown(name: impl Into<String>, ours: Figures, theirs: Figures) -> Self {
-        Self::with(name.into(), "ns", ours, Some(theirs), None)
+        Self::with(name.into(), Unit::Ns, ours, Some(theirs), None)
     }
 
     /// Bytes, and how many are allowed, if that is limited.
     pub(crate) fn bytes(name: impl Into<String>, ours: f64, allowed: Option<f64>) -> Self {
         let (theirs, budget) = (allowed.map(Figures::exactly), allowed.map(|_| 1.0));
-        Self::with(name.into(), "bytes", Figures::exactly(ours), theirs, budget)
+        Self::with(name.into(), Unit::Bytes, Figures::exactly(ours), theirs, budget)
     }
 
-    fn with(
-        name: String,
-        unit: &'static str,
-        ours: Figures,
-        theirs: Option<Figures>,
-        budget: Option<f64>,
-    ) -> Self {
+    fn with(name: String, unit: Unit, ours: Figures, theirs: Option<Figures>, budget: Option<f64>) -> Self {
         let ratio = theirs.map(|theirs| ours.median / theirs.median);
         // A ratio that is not a number is over as well.
         let holds = budget.zip(ratio).is_none_or(|(budget, ratio)| ratio <= budget);
@@ -73,7 +74,10 @@ impl Row {
     }
 
     fn title(&self) -> String {
-        if self.unit == "ns" { self.name.clone() } else { format!("{} ({})", self.name, self.unit) }
+        match self.unit {
+            Unit::Ns => self.name.clone(),
+            Unit::Bytes => format!("{} (bytes)", self.name),
+        }
     }
 
     fn verdict(&self) -> &'static str {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How much time to spend.
 #[derive(Clone, Copy)]
@@ -32,7 +32,7 @@ impl Plan {
 }
 
 /// The median of many samples, and the quartiles around it.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) low: f64,
     pub(crate) median: f64,

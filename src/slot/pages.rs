@@ -25,7 +25,8 @@ struct Page<S> {
 ///
 /// INVARIANT: the offset is that of one of a page's entries.
 pub(crate) struct At<S> {
-    bits: usize,
+    page: usize,
+    offset: usize,
     of: PhantomData<fn() -> S>,
 }
 
@@ -39,30 +40,19 @@ impl<S> Copy for At<S> {}
 
 impl<S> At<S> {
     /// In a page that there never is: a look-up finds nothing.
-    pub(crate) const NOWHERE: Self = Self::from_bits(usize::MAX << Self::OFFSET_BITS);
-    /// Bits that name the offset; the rest is the page.
-    const OFFSET_BITS: u32 = size_of::<Page<S>>().next_power_of_two().ilog2();
+    pub(crate) const NOWHERE: Self = Self::from_parts((usize::MAX, 0));
 
     pub(crate) fn index(index: usize) -> Self {
-        let offset = index % PAGE * size_of::<S>();
-        Self::from_bits(((index / PAGE) << Self::OFFSET_BITS) | offset)
+        Self::from_parts((index / PAGE, index % PAGE * size_of::<S>()))
     }
 
-    pub(crate) const fn bits(self) -> usize {
-        self.bits
+    pub(super) const fn parts(self) -> (usize, usize) {
+        (self.page, self.offset)
     }
 
-    /// `bits` must come from [`At::bits`] of the same type: the pages trust them.
-    pub(super) const fn from_bits(bits: usize) -> Self {
-        Self { bits, of: PhantomData }
-    }
-
-    const fn page(self) -> usize {
-        self.bits >> Self::OFFSET_BITS
-    }
-
-    const fn offset(self) -> usize {
-        self.bits & ((1 << Self::OFFSET_BITS) - 1)
+    /// The offset must come from [`At::parts`] of the same type: the pages trust it.
+    pub(super) const fn from_parts((page, offset): (usize, usize)) -> Self {
+        Self { page, offset, of: PhantomData }
     }
 }
 
@@ -111,12 +101,12 @@ impl<S> Pages<S> {
     #[inline]
     pub(crate) fn get(&self, at: At<S>) -> Option<&S> {
         // Acquire: pairs with the release in `get_or_grow`, which publishes the page's entries.
-        let page = self.pointer(at.page())?.load(Ordering::Acquire);
+        let page = self.pointer(at.page)?.load(Ordering::Acquire);
         if page.is_null() {
             return None;
         }
         // SAFETY: by the INVARIANT of `At` the offset of an entry, and by that of `Pages` the page is there.
-        let entry = unsafe { page.byte_add(at.offset()) }.cast::<S>();
+        let entry = unsafe { page.byte_add(at.offset) }.cast::<S>();
         // SAFETY: by the INVARIANT the entry is initialised and lives as long as `self`; nobody has it mutably.
         Some(unsafe { &*entry })
     }
@@ -155,7 +145,7 @@ impl<S: Default> Pages<S> {
     /// Not on two threads at once.
     pub(crate) unsafe fn get_or_grow(&self, at: At<S>) -> &S {
         self.get(at).unwrap_or_else(|| {
-            self.grow(at.page());
+            self.grow(at.page);
             self.get(at).expect("the page is there now")
         })
     }
@@ -163,7 +153,7 @@ impl<S: Default> Pages<S> {
     /// An allocator that calls back here may do the same meanwhile: whoever comes second takes what the other made.
     #[cold]
     fn grow(&self, page: usize) {
-        assert!(page < At::<S>::NOWHERE.page(), "threadctx: a key was used before it had a place");
+        assert!(page != At::<S>::NOWHERE.page, "threadctx: a key was used before it had a place");
         self.lengthen(page);
         let entries = array::from_fn(|_| S::default());
         let fresh = Box::new(Page { entries, number: page, next: AtomicPtr::default() });
@@ -242,7 +232,7 @@ mod tests {
         let pages: Pages<OnceLock<usize>> = Pages::default();
         let mut places = HashSet::new();
         for index in 0..1_000 {
-            assert!(places.insert(At::<OnceLock<usize>>::index(index).bits()), "{index} shares a place");
+            assert!(places.insert(At::<OnceLock<usize>>::index(index).parts()), "{index} shares a place");
             grown(&pages, index).set(index).expect("nobody else's");
         }
         let seen: Vec<_> = pages.iter().filter_map(|(index, entry)| Some((index, *entry.get()?))).collect();

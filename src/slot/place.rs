@@ -31,36 +31,38 @@ impl<T: Send + Sync + 'static> Place<T> {
     }
 
     pub(crate) fn is_nowhere(self) -> bool {
-        self.at.bits() == At::<RawSlot>::NOWHERE.bits()
+        self.at.parts() == At::<RawSlot>::NOWHERE.parts()
     }
 }
 
 /// A place that becomes known once.
 pub(crate) struct PlaceCell<T> {
-    bits: StaticUsize,
+    page: StaticUsize,
+    offset: StaticUsize,
     of: PhantomData<fn() -> T>,
 }
 
 impl<T> PlaceCell<T> {
     pub(crate) const fn nowhere() -> Self {
-        Self { bits: StaticUsize::new(At::<RawSlot>::NOWHERE.bits()), of: PhantomData }
+        let (page, offset) = At::<RawSlot>::NOWHERE.parts();
+        Self { page: StaticUsize::new(page), offset: StaticUsize::new(offset), of: PhantomData }
     }
 
     #[inline]
     pub(crate) fn get(&'static self) -> Place<T> {
-        // Relaxed: it is a number; the owner that follows it made the slot itself, a reader goes by the page's acquire.
-        Place { at: At::from_bits(self.bits.load(Ordering::Relaxed)), of: PhantomData }
-    }
-
-    /// The same, on the cold path: whoever finds the place there finds its identity counted.
-    pub(crate) fn get_acquire(&'static self) -> Place<T> {
-        // Acquire: pairs with the release in `set`.
-        Place { at: At::from_bits(self.bits.load(Ordering::Acquire)), of: PhantomData }
+        // Acquire: pairs with the release in `set`. Whoever finds the page there finds the offset that goes with it, and the
+        // identity counted.
+        let page = self.page.load(Ordering::Acquire);
+        // Relaxed: as above. Each that sets it stores the same.
+        let offset = self.offset.load(Ordering::Relaxed);
+        Place { at: At::from_parts((page, offset)), of: PhantomData }
     }
 
     pub(crate) fn set(&'static self, place: Place<T>) {
-        // Release: pairs with the acquire in `get_acquire`.
-        self.bits.store(place.at.bits(), Ordering::Release);
+        let (page, offset) = place.at.parts();
+        self.offset.store(offset, Ordering::Relaxed);
+        // Release: pairs with the acquire in `get`.
+        self.page.store(page, Ordering::Release);
     }
 }
 
