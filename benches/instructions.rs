@@ -24,20 +24,21 @@ mod page;
 /// Instructions allowed per operation; the peers are for comparison. Who makes an operation cheaper lowers its number;
 /// who has to raise one says why in the commit.
 ///
-/// They are what was counted, and one in twenty more for what another compiler makes of it.
+/// They are what was counted, and one in twenty more for what another compiler makes of it; one in seven where memory is
+/// allocated, since C libraries differ.
 const ALLOWED: [(&str, f64); 12] = [
-    ("with", 31.0),
-    ("get", 102.0),
-    ("get_or_init, present", 276.0),
-    ("set, opaque", 37.0),
-    ("set, visible", 61.0),
-    ("set, after a get", 747.0),
-    ("update", 76.0),
-    ("enter + leave", 803.0),
-    ("Namespace::get", 638.0),
-    ("Namespace::insert", 1440.0),
-    ("context + get_in", 457.0),
-    ("register + 4 keys + exit", 8062.0),
+    ("with", 34.0),
+    ("get", 39.0),
+    ("get_or_init, present", 52.0),
+    ("set, opaque", 39.0),
+    ("set, visible", 63.0),
+    ("set, after a get", 690.0),
+    ("update", 80.0),
+    ("enter + leave", 865.0),
+    ("Namespace::get", 632.0),
+    ("Namespace::insert", 1530.0),
+    ("context + get_in", 307.0),
+    ("register + 4 keys + exit", 7200.0),
 ];
 
 /// Operations per count. The first ones, not counted, are to meet what happens only once.
