@@ -252,3 +252,24 @@ fn every_value_drops_once_while_readers_come_and_go() {
         drops.assert_each_once(VALUES);
     });
 }
+
+#[test]
+fn what_writes_displaced_during_a_borrow_drops_as_the_last_borrow_ends() {
+    static KEY: Key<Tracked> = Key::new("drops", "borrowed");
+    let drops = Drops::default();
+    let worker = Worker::start();
+    worker.run(|| {
+        KEY.set(drops.value(0));
+        KEY.with(|outer| {
+            KEY.set(drops.value(1));
+            KEY.with(|inner| {
+                KEY.set(drops.value(2));
+                assert_eq!((outer.number, inner.number), (0, 1));
+            });
+            assert_eq!(drops.numbers(), [], "somebody is still at it");
+        });
+        drops.assert_each_once(2);
+        drop(KEY.take());
+        drops.assert_each_once(3);
+    });
+}
