@@ -258,7 +258,7 @@ fn what_writes_displaced_during_a_borrow_drops_as_the_last_borrow_ends() {
     static KEY: Key<Tracked> = Key::new("drops", "borrowed");
     let drops = Drops::default();
     let worker = Worker::start();
-    worker.run(|| {
+    worker.run(move || {
         KEY.set(drops.value(0));
         KEY.with(|outer| {
             KEY.set(drops.value(1));
