@@ -116,10 +116,17 @@ fn a_ghost_is_listed_and_reported_until_a_sweep_ends_it() {
         assert_eq!(ghost.state(), State::Running, "nobody told it");
         let reported = r#""run_state":"gone""#;
         assert!(ghost.dump().to_json().contains(reported));
+        let found = dump();
+        let codes: Vec<_> =
+            found.findings().iter().map(|finding| (finding.code(), finding.ident())).collect();
+        assert_eq!(codes, [("gone", ghost.ident())]);
+        let said =
+            format!("tid {} is gone, its context is not\n", ghost.os_tid().expect("Linux counts threads"));
+        assert!(found.to_string().contains(&said), "{found}");
         assert_eq!((sweep(), drops()), (1, 1));
         assert!(context(ghost.ident()).is_none() && VALUE.get_in(&ghost).is_none());
         assert_eq!((ghost.state(), contexts().len()), (State::Exited, 1));
-        assert!(!dump().to_json().contains(reported));
+        assert!(!dump().to_json().contains(reported) && dump().findings().is_empty());
         let stats = stats();
         assert_eq!((stats.live, stats.registered, stats.exited, stats.swept), (1, 3, 2, 1));
         assert_eq!((sweep(), drops()), (0, 1), "once is enough");
