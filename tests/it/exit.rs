@@ -9,6 +9,7 @@ use threadctx::{Ident, Key, State, context, contexts, exit_thread_ctx, get_threa
 
 use crate::support::{
     marked::{at_exit, mark},
+    said::all_said,
     tracked::{Drops, Tracked},
     watchdog::within_a_minute,
     worker::Worker,
@@ -128,9 +129,7 @@ fn every_hook_still_finds_every_value() {
         KEY.set(1);
         ctx.namespace(NS).insert("readable by name", 2_u8).unwrap();
     });
-    for _ in 0..3 {
-        assert_eq!(told.recv().unwrap(), (Some(1), Some(2)));
-    }
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [(Some(1), Some(2)); 3]);
 }
 
 #[test]
@@ -156,7 +155,7 @@ fn the_drop_of_a_newer_value_finds_the_older_ones_and_not_itself_nor_newer_ones(
         MIDDLE.set(Looks(tell.clone(), "middle"));
         NEWEST.set(Looks(tell, "newest"));
     });
-    let seen: Vec<_> = told.iter().collect();
+    let seen = all_said(&told);
     let expected = [
         ("newest", [true, true, false]),
         ("hook", [true, true, false]),
@@ -549,7 +548,7 @@ fn an_exit_asked_for_during_an_exit_is_refused() {
             assert!(ends_by_itself || exit_thread_ctx());
         });
         // The context's hook and the drop of what it moved in, the hook of all, the key's, and the value's drop.
-        assert_eq!(told.iter().collect::<Vec<_>>(), [false; 5]);
+        assert_eq!(all_said(&told), [false; 5]);
     }
 }
 

@@ -31,7 +31,7 @@ fn when_gone<R: Send + 'static>(last: impl FnOnce() -> R + Send + 'static) -> R 
         KEY.set(1);
         get_thread_ctx().namespace(NS).insert("name", 1_u8).unwrap();
     });
-    told.recv().expect("the last code ran to its end")
+    told.try_recv().expect("the last code ran to its end")
 }
 
 static KEY: Key<u8> = Key::new(NS, "key").debug().init(|| 9);

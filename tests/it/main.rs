@@ -34,6 +34,7 @@ mod support {
     pub(crate) mod foreign;
     pub(crate) mod last;
     pub(crate) mod marked;
+    pub(crate) mod said;
     pub(crate) mod site;
     pub(crate) mod tracked;
     pub(crate) mod watchdog;

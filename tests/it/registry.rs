@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::mpsc, thread};
 
 use threadctx::{ContextRef, Ident, Key, State, context, contexts, get_thread_ctx};
 
-use crate::support::worker::Worker;
+use crate::support::{said::all_said, worker::Worker};
 
 fn position(all: &[ContextRef], ident: Ident) -> usize {
     all.iter().position(|context| context.ident() == ident).expect("it is live")
@@ -148,7 +148,7 @@ fn no_ident_is_given_twice() {
         thread::spawn(move || tell.send(get_thread_ctx().ident()).unwrap()).join().unwrap();
     }
     drop(tell);
-    assert_eq!(told.iter().collect::<HashSet<_>>().len(), 100);
+    assert_eq!(all_said(&told).into_iter().collect::<HashSet<_>>().len(), 100);
 }
 
 #[test]

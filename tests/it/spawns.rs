@@ -4,7 +4,7 @@ use std::{panic, sync::mpsc, thread};
 
 use threadctx::{Ident, Key, get_thread_ctx, on_thread_start};
 
-use crate::support::worker::Worker;
+use crate::support::{said::all_said, worker::Worker};
 
 const NS: &str = "spawns";
 
@@ -85,7 +85,7 @@ fn start_hooks_and_exit_hooks_find_the_inherited_values() {
     });
     child.join().unwrap();
     drop(hook);
-    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(all_said(&seen), [1, 1]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ use threadctx::{
 use crate::support::{
     executor::{block_on, pause, poll_once},
     last::after_the_exit,
+    said::all_said,
     tracked::{Drops, Tracked},
     worker::Worker,
 };
@@ -237,7 +238,7 @@ fn exit_hooks_run_once_last_first_with_the_values_of_the_task() {
         current()
     };
     let ident = block_on(task.in_context());
-    assert_eq!(said.into_iter().collect::<Vec<_>>(), [(2, Some(1), ident), (1, Some(1), ident)]);
+    assert_eq!(all_said(&said), [(2, Some(1), ident), (1, Some(1), ident)]);
 }
 
 #[test]
@@ -537,7 +538,7 @@ fn a_future_dropped_half_way_on_another_thread_exits_there_in_order() {
     other.run(move || drop(task));
     let seen = witness.1();
     assert_eq!((seen[0].0, seen[1].0, seen[0].1 == seen[1].1), ("polled", "dropped", true));
-    assert_eq!(said.recv().unwrap(), (id, Some(0)));
+    assert_eq!(said.try_recv(), Ok((id, Some(0))));
     assert_eq!(drops.threads().into_iter().map(Ident::from).collect::<Vec<_>>(), [id]);
 }
 
@@ -561,7 +562,7 @@ fn a_future_dropped_on_a_thread_that_is_gone_exits_in_order_and_leaves_the_threa
         });
     });
     thread.join().unwrap();
-    assert_eq!(said.recv().unwrap(), Some(0));
+    assert_eq!(said.try_recv(), Ok(Some(0)));
     drops.assert_each_once(1);
 }
 
@@ -646,7 +647,7 @@ fn a_value_may_run_a_task_in_its_drop_at_a_tasks_exit_and_at_a_threads() {
     let fill = move || (INNER.set(1), KEY.set(RunsATask(send.clone()))).0;
     thread::spawn(fill.clone()).join().unwrap();
     block_on(async move { fill() }.in_context());
-    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [(true, Some(1)); 2]);
+    assert_eq!(all_said(&seen), [(true, Some(1)); 2]);
 }
 
 #[test]

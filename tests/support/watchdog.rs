@@ -1,18 +1,40 @@
 //! What would hang fails instead.
 
-use std::{panic, sync::mpsc, thread, time::Duration};
+use std::{env, panic, process, sync::Once, sync::mpsc, thread, time::Duration};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// What all tests of a program may take together.
+const MINUTES: u32 = 10;
 
 /// Runs `what` on a thread of its own, and fails if that thread is not over after a minute, its exit included.
 pub(crate) fn within_a_minute<R: Send + 'static>(what: impl FnOnce() -> R + Send + 'static) -> R {
+    stand_guard();
     let (done, wait) = mpsc::channel();
     // Two threads: only a join tells when the inner one's exit is over, and a join takes no timeout.
     thread::spawn(move || {
         let result = thread::spawn(what).join();
         let _ = done.send(result);
     });
-    match wait.recv_timeout(Duration::from_secs(60)) {
+    match wait.recv_timeout(MINUTE) {
         Ok(Ok(result)) => result,
         Ok(Err(payload)) => panic::resume_unwind(payload),
         Err(_) => panic!("not over after a minute: something waits for something that does not come"),
     }
+}
+
+/// For the tests that call none of the above, and wait where nobody thought that they would have to.
+fn stand_guard() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let times = env::var("THREADCTX_PATIENCE").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+        thread::spawn(move || {
+            thread::sleep(MINUTE * MINUTES * times);
+            eprintln!(
+                "not over after {} minutes: a test waits for something that does not come, or the machine is slow; \
+                 THREADCTX_PATIENCE=5 allows five times as long",
+                MINUTES * times
+            );
+            process::abort();
+        });
+    });
 }

@@ -5,9 +5,12 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::mpsc::{self, Sender},
     thread::{self, JoinHandle, ThreadId},
+    time::Duration,
 };
 
 use threadctx::{ContextRef, get_thread_ctx};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -32,7 +35,8 @@ impl Worker {
         let (done, wait) = mpsc::channel::<Result<R, Box<dyn Any + Send>>>();
         let job = move || drop(done.send(panic::catch_unwind(AssertUnwindSafe(job))));
         self.jobs.as_ref().unwrap().send(Box::new(job)).unwrap();
-        wait.recv().unwrap().unwrap_or_else(|payload| panic::resume_unwind(payload))
+        let result = wait.recv_timeout(MINUTE).expect("the job is over after a minute");
+        result.unwrap_or_else(|payload| panic::resume_unwind(payload))
     }
 
     pub(crate) fn id(&self) -> ThreadId {

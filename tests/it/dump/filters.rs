@@ -140,5 +140,5 @@ fn the_thread_that_panics_survives_a_cut() {
     };
     let thread = thread::Builder::new().name("panics".to_owned()).spawn(panics).unwrap();
     assert!(thread.join().is_err());
-    assert_eq!(names(&dump.recv().unwrap()), ["panics"]);
+    assert_eq!(names(&dump.try_recv().unwrap()), ["panics"]);
 }
