@@ -120,19 +120,25 @@ fn a_scope_that_ends_after_its_context_is_counted() {
 
 #[test]
 fn a_key_that_comes_back_for_ever_is_stopped_after_eight_rounds_and_counted() {
-    static KEY: Key<Again> = Key::new("counts", "again").on_exit(|again| again.0.send("hook").unwrap());
-    struct Again(std::sync::mpsc::Sender<&'static str>);
+    static KEY: Key<Again> = Key::new("counts", "again").on_exit(|again| again.tell("hook"));
+    struct Again(Option<std::sync::mpsc::Sender<&'static str>>);
+    impl Again {
+        fn tell(&self, what: &'static str) {
+            self.0.iter().for_each(|to| to.send(what).unwrap());
+        }
+    }
     impl Drop for Again {
         fn drop(&mut self) {
-            self.0.send("drop").unwrap();
-            // What is left over drops when nothing can be set any more, so that this ends.
-            _ = KEY.try_set(Self(self.0.clone())).map_err(|refused| std::mem::forget(refused.into_value()));
+            self.tell("drop");
+            // What is left over drops when nothing can be set any more; it comes back here with nobody to tell.
+            let again = self.0.take().map(|to| KEY.try_set(Self(Some(to))));
+            _ = again.map(|tried| tried.map_err(|refused| refused.into_value().0.take()));
         }
     }
     alone(|| {
         let (tell, told) = std::sync::mpsc::channel();
         let given = tell.clone();
-        let added = added(move || KEY.set(Again(given)));
+        let added = added(move || KEY.set(Again(Some(given))));
         drop(tell);
         let seen: Vec<_> = told.try_iter().collect();
         let rounds = [["hook", "drop"]; 8].concat();

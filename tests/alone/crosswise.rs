@@ -484,7 +484,7 @@ fn check_totals(looks: &[LookAtTotal], before: u64, histories: &[Histories]) {
 /// Runs the programs, each so often, while two read.
 fn run(programs: Vec<Vec<(usize, Step)>>, rounds: usize) {
     const READERS: usize = 2;
-    let stage = &*Box::leak(Box::new(Stage::new(programs.len(), READERS)));
+    let stage = Arc::new(Stage::new(programs.len(), READERS));
     let before = TOTAL.total().unwrap_or(0);
     let workers: Vec<_> = programs.iter().map(|_| Worker::start()).collect();
     let idents: Vec<Ident> = workers.iter().map(|worker| worker.id().into()).collect();
@@ -492,8 +492,8 @@ fn run(programs: Vec<Vec<(usize, Step)>>, rounds: usize) {
         workers.iter().enumerate().map(|(owner, worker)| ((owner, 0), worker.handle())).collect();
     let readers: Vec<_> = (0..READERS)
         .map(|_| {
-            let (idents, handles) = (idents.clone(), handles.clone());
-            thread::spawn(move || read(stage, &idents, handles))
+            let (stage, idents, handles) = (Arc::clone(&stage), idents.clone(), handles.clone());
+            thread::spawn(move || read(&stage, &idents, handles))
         })
         .collect();
     let owners: Vec<_> = workers
@@ -501,7 +501,8 @@ fn run(programs: Vec<Vec<(usize, Step)>>, rounds: usize) {
         .zip(programs)
         .enumerate()
         .map(|(number, (worker, program))| {
-            thread::spawn(move || worker.run(move || own(number, stage, &program, rounds)))
+            let stage = Arc::clone(&stage);
+            thread::spawn(move || worker.run(move || own(number, &stage, &program, rounds)))
         })
         .collect();
     let histories: Vec<Histories> = owners.into_iter().map(|owner| owner.join().unwrap()).collect();
@@ -515,7 +516,7 @@ fn run(programs: Vec<Vec<(usize, Step)>>, rounds: usize) {
     assert_eq!(TOTAL.total().unwrap_or(0), before + sum);
 }
 
-fn own(number: usize, stage: &'static Stage, program: &[(usize, Step)], rounds: usize) -> Histories {
+fn own(number: usize, stage: &Stage, program: &[(usize, Step)], rounds: usize) -> Histories {
     let mut owner = Owner::new(number, stage);
     stage.ready.wait();
     for _ in 0..rounds {
