@@ -168,6 +168,27 @@ fn hooks_that_come_back_for_ever_are_stopped_after_eight_rounds_and_counted() {
 }
 
 #[test]
+fn hooks_that_are_left_over_and_panic_as_they_drop_are_contained_each() {
+    fn again(bomb: Bomb) {
+        get_thread_ctx().on_exit(|_| again(bomb));
+    }
+    alone(|| {
+        let added = added(|| (0..2).for_each(|_| again(Bomb)));
+        assert_eq!(added, one_life_and(|stats| (stats.left_over, stats.drop_panics) = (2, 2)));
+    });
+}
+
+#[test]
+fn a_value_that_its_own_hook_takes_out_and_that_panics_as_it_drops_is_contained() {
+    static KEY: Key<Bomb> = Key::new("counts", "taken by its hook").on_exit(|_| drop(KEY.take()));
+    static OLDER: Key<Bomb> = Key::new("counts", "older than it");
+    alone(|| {
+        let added = added(|| (OLDER.set(Bomb), KEY.set(Bomb)).0);
+        assert_eq!(added, one_life_and(|stats| stats.drop_panics = 2));
+    });
+}
+
+#[test]
 fn what_is_created_in_the_last_round_but_one_is_still_cleaned() {
     static KEY: Key<Countdown> = Key::new("counts", "countdown");
     struct Countdown(u8);
