@@ -169,9 +169,8 @@ fn hooks_that_come_back_for_ever_are_stopped_after_eight_rounds_and_counted() {
 
 #[test]
 fn hooks_that_are_left_over_and_panic_as_they_drop_are_contained_each() {
-    #[expect(clippy::only_used_in_recursion, reason = "it is there to be dropped")]
-    fn again(bomb: Bomb) {
-        get_thread_ctx().on_exit(|_| again(bomb));
+    fn again(_bomb: Bomb) {
+        get_thread_ctx().on_exit(|_| again(_bomb));
     }
     alone(|| {
         let added = added(|| (0..2).for_each(|_| again(Bomb)));
