@@ -100,7 +100,7 @@ impl<S> Default for Pages<S> {
 impl<S> Pages<S> {
     #[inline]
     pub(crate) fn get(&self, at: At<S>) -> Option<&S> {
-        // Acquire: pairs with the release in `get_or_grow`, which publishes the page's entries.
+        // Acquire: pairs with the release in `grow`, which publishes the page's entries.
         let page = self.pointer(at.page)?.load(Ordering::Acquire);
         if page.is_null() {
             return None;
@@ -123,6 +123,7 @@ impl<S> Pages<S> {
         Some(unsafe { &*pointer })
     }
 
+    /// Every page there is, by number.
     fn present(&self) -> impl Iterator<Item = &Page<S>> {
         iter::successors(self.follow(&self.first), |page| self.follow(&page.next))
     }

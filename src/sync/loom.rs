@@ -11,7 +11,7 @@ pub(crate) use loom::{
     thread::{LocalKey, yield_now},
 };
 
-/// Room for seven keys.
+/// Room for fifteen keys.
 pub(crate) const BUCKETS: usize = 4;
 
 /// An atomic of a static. Loom's cannot be made at compile time: this one is made in each run when it is first looked at.

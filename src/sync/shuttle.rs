@@ -6,7 +6,7 @@ pub(crate) use shuttle::{
     thread::{LocalKey, yield_now},
 };
 
-/// Room for 127 keys.
+/// Room for 255 keys.
 pub(crate) const BUCKETS: usize = 8;
 
 pub(crate) type StaticUsize = atomic::AtomicUsize;

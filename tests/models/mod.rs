@@ -21,6 +21,7 @@ use threadctx::{ContextRef, Key};
 mod hooks;
 mod identity;
 mod names;
+mod pages;
 mod registry;
 mod slot;
 mod stalls;
