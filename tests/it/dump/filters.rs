@@ -69,6 +69,12 @@ fn contexts_are_picked_by_the_text_of_a_value() {
     let _last = named("by value 4", || SHOWN.set(15));
     let dump = with("number", "15").namespace("by value").thread_name("by value*").max_bytes(3_000).take();
     assert_eq!((names(&dump), dump.is_complete()), (vec!["by value 4"], true));
+    // Nor does it say that a limit was met, where what is dropped has met it.
+    let dump = with("number", "15").namespace("by value").thread_name("by value*").max_bytes(2_200).take();
+    assert_eq!(
+        (names(&dump), &super::parsed(&dump)["limits_met"]),
+        (vec!["by value 4"], &serde_json::json!([]))
+    );
 }
 
 #[test]
