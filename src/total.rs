@@ -96,9 +96,8 @@ fn merge_some(index: usize, key: &dyn Declared) {
         let Some((one, other)) = begin_merge(index) else { return };
         let merged = panics::contain(What::Hook, || key.merge(one.as_any(), other.as_any())).flatten();
         let is_merged = merged.is_some();
-        end_merge(index, merged, &[&one, &other]);
-        panics::contain_drop(one);
-        panics::contain_drop(other);
+        let displaced = end_merge(index, merged, &[&one, &other]);
+        displaced.into_iter().chain([one, other]).for_each(panics::contain_drop);
         if !is_merged {
             return;
         }
@@ -115,15 +114,16 @@ fn begin_merge(index: usize) -> Option<(Shared, Shared)> {
 }
 
 /// Puts `merged` in the place of the first two, or leaves them if merging failed, or if they are not the ones that were
-/// merged any more: in a child that was forked inside the merge, another thread may have begun it anew.
-fn end_merge(index: usize, merged: Option<Shared>, pair: &[&Shared; 2]) {
+/// merged any more: in a child that was forked inside the merge, another thread may have begun it anew. What has no place
+/// comes back, to be dropped outside the lock.
+fn end_merge(index: usize, merged: Option<Shared>, pair: &[&Shared; 2]) -> Vec<Shared> {
     let mut retained = lock_retained();
     let pile = retained.0.entry(index).or_default();
     pile.merging = false;
     let are_there =
         pile.values.len() >= 2 && pile.values.iter().zip(pair).all(|(there, merged)| there.same(merged));
-    if let Some(merged) = merged.filter(|_| are_there) {
-        // The two counts that go here are not the last: `merge_some` has its own.
-        pile.values.splice(..2, [merged]);
+    match merged {
+        Some(merged) if are_there => pile.values.splice(..2, [merged]).collect(),
+        merged => merged.into_iter().collect(),
     }
 }

@@ -35,6 +35,8 @@ mod calls;
 #[path = "support/executor.rs"]
 #[allow(dead_code, reason = "this file needs a part of it")]
 mod executor;
+#[path = "support/leaked.rs"]
+mod leaked;
 #[path = "support/orderly.rs"]
 mod orderly;
 #[cfg(unix)]
@@ -522,6 +524,7 @@ mod exits {
 
 mod panics {
     use super::*;
+    use crate::leaked::leaked;
 
     static NAMED: &str = "explosive";
 
@@ -672,7 +675,7 @@ mod panics {
                     let payload = catch_unwind(|| {
                         KEY.scope(Explosive, || {
                             KEY.with(|_| {
-                                std::mem::forget(KEY.take());
+                                leaked(KEY.take());
                                 panic_any(7)
                             })
                         })
@@ -949,6 +952,7 @@ mod process_exit {
 #[cfg(unix)]
 mod c_library {
     use super::*;
+    use crate::leaked::leaked;
     use crate::pthread::{Pthread, at_key_drop, rounds};
 
     /// Where thread-locals' destructors are known to be over before those of the C library's keys run.
@@ -1191,10 +1195,9 @@ mod c_library {
                 DROPS.fetch_add(1, Ordering::SeqCst);
             };
             let value = move || Finally(count as fn());
-            let keys: Vec<&'static Key<Value>> = (0..16)
-                .map(|number| &*Box::leak(Box::new(Key::new("thousand", format!("key {number}").leak()))))
-                .collect();
-            let keys: &'static [_] = keys.leak();
+            let keys: Vec<&'static Key<Value>> =
+                (0..16).map(|number| leaked(Key::new("thousand", format!("key {number}").leak()))).collect();
+            let keys: &'static Vec<_> = leaked(keys);
             let foreign = move || {
                 for _ in 0..250 {
                     Pthread::start(move || {

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
+    mem,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -50,9 +51,10 @@ fn refuse_what_is_no_file(path: &Path) -> io::Result<()> {
 struct Temporary(PathBuf);
 
 impl Temporary {
-    fn take_name(self, path: &Path) -> io::Result<()> {
+    fn take_name(mut self, path: &Path) -> io::Result<()> {
         fs::rename(&self.0, path)?;
-        std::mem::forget(self);
+        drop(mem::take(&mut self.0));
+        mem::forget(self);
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use threadctx::{Key, State, context, get_thread_ctx};
 
 use crate::support::{
     foreign::Foreign,
+    leaked::leaked,
     marked::{at_exit, at_start, mark},
     said::all_said,
     tracked::{Drops, Tracked},
@@ -99,8 +100,7 @@ fn keys_may_be_used_and_cleared_while_foreign_threads_come_and_go() {
     within_a_minute(|| {
         let alive = Arc::new(());
         for round in 0..250 {
-            let key: &'static Key<Arc<()>> =
-                Box::leak(Box::new(Key::new(NS, format!("come and go {round}").leak())));
+            let key: &'static Key<Arc<()>> = leaked(Key::new(NS, format!("come and go {round}").leak()));
             let threads = [0; 4].map(|_| {
                 let alive = Arc::clone(&alive);
                 Foreign::start(move || key.set(alive))

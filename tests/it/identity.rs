@@ -8,7 +8,7 @@ use std::{
 
 use threadctx::{Key, get_thread_ctx};
 
-use crate::support::worker::Worker;
+use crate::support::{leaked::leaked, worker::Worker};
 
 const NS: &str = "identity";
 
@@ -116,8 +116,8 @@ fn the_total_of_a_key_of_the_wrong_type_panics_too() {
 fn of_two_types_that_race_for_an_identity_one_wins_everywhere() {
     for round in 0..200 {
         let name: &str = format!("race {round}").leak();
-        let one: &Key<u8> = Box::leak(Box::new(Key::new(NS, name)));
-        let two: &Key<u16> = Box::leak(Box::new(Key::new(NS, name)));
+        let one: &Key<u8> = leaked(Key::new(NS, name));
+        let two: &Key<u16> = leaked(Key::new(NS, name));
         let start = &Barrier::new(2);
         let won = thread::scope(|scope| {
             let one = scope.spawn(|| {
@@ -145,7 +145,7 @@ fn threads_that_race_for_a_keys_first_use_share_one_key() {
                 .map(|n| {
                     scope.spawn(move || {
                         // Each with a static of its own.
-                        let key: &'static Key<u8> = Box::leak(Box::new(Key::new(NS, name)));
+                        let key: &'static Key<u8> = leaked(Key::new(NS, name));
                         start.wait();
                         key.set(n);
                         start.wait();
@@ -182,7 +182,7 @@ fn every_first_use_finds_the_value_that_was_put_in_by_name() {
         get_thread_ctx().namespace(NS).insert(name, value).unwrap();
         (name.to_owned(), name)
     }
-    let key = || -> &'static Key<u8> { Box::leak(Box::new(Key::new(NS, put(5_u8).1).init(|| 99))) };
+    let key = || -> &'static Key<u8> { leaked(Key::new(NS, put(5_u8).1).init(|| 99)) };
     Worker::start().run(move || {
         assert_eq!(key().with(|value| *value), Some(5));
         assert_eq!(key().get().as_deref(), Some(&5));

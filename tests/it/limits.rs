@@ -4,14 +4,13 @@ use std::thread;
 
 use threadctx::{Key, get_thread_ctx};
 
-use crate::support::{watchdog::within_a_minute, worker::Worker};
+use crate::support::{leaked::leaked, watchdog::within_a_minute, worker::Worker};
 
 #[test]
 fn thousands_of_keys_made_at_run_time_each_have_their_value() {
     within_a_minute(|| {
-        let keys: Vec<&'static Key<usize>> = (0..5_000)
-            .map(|n| &*Box::leak(Box::new(Key::new("limits, keys", format!("{n}").leak()))))
-            .collect();
+        let keys: Vec<&'static Key<usize>> =
+            (0..5_000).map(|n| leaked(Key::new("limits, keys", format!("{n}").leak()))).collect();
         let (here, there) = (Worker::start(), Worker::start());
         let fill = |worker: &Worker, offset: usize| {
             let keys = keys.clone();
@@ -32,7 +31,7 @@ fn thousands_of_keys_made_at_run_time_each_have_their_value() {
 fn a_key_made_again_and_again_is_the_same_key() {
     within_a_minute(|| {
         for n in 0..5_000 {
-            let key: &'static Key<u64> = Box::leak(Box::new(Key::new("limits", "again").debug()));
+            let key: &'static Key<u64> = leaked(Key::new("limits", "again").debug());
             assert_eq!(key.replace(n).as_deref().copied(), n.checked_sub(1));
         }
         assert_eq!(get_thread_ctx().namespace("limits").names(), ["again"]);

@@ -33,6 +33,7 @@ mod support {
     #[expect(unsafe_code, reason = "calls into the C library")]
     pub(crate) mod foreign;
     pub(crate) mod last;
+    pub(crate) mod leaked;
     pub(crate) mod marked;
     pub(crate) mod said;
     pub(crate) mod site;

@@ -13,7 +13,7 @@ use std::{
 use proptest::{collection::vec, prelude::*, sample::Index};
 use threadctx::{Key, Scope, exit_thread_ctx, get_thread_ctx};
 
-use crate::support::worker::Worker;
+use crate::support::{leaked::leaked, worker::Worker};
 
 const NS: &str = "model";
 /// This many have a key; as many again are names only.
@@ -44,7 +44,7 @@ static KEY: LazyLock<Vec<&'static Key<u64>>> = LazyLock::new(|| {
         let key = if n % 2 == 0 { key.debug() } else { key };
         if makes(n) { key.init(|| MADE) } else { key }
     };
-    let keys: Vec<&'static Key<u64>> = (0..KEYS).map(|n| &*Box::leak(Box::new(key(n)))).collect();
+    let keys: Vec<&'static Key<u64>> = (0..KEYS).map(|n| leaked(key(n))).collect();
     // Used once, so that their names have their type from here on.
     keys.iter().for_each(|key| key.check().unwrap());
     keys
@@ -412,7 +412,7 @@ impl Model {
         };
         if key.is_none() {
             let fresh = Key::new(NS, title.clone().leak()).debug().on_exit(note_end);
-            let fresh: &'static Key<u64> = Box::leak(Box::new(fresh));
+            let fresh: &'static Key<u64> = leaked(fresh);
             *key = Some(fresh);
             assert_eq!(fresh.cloned(), self.value(n));
         }

@@ -19,6 +19,7 @@ use threadctx::{
 use crate::support::{
     calls,
     last::after_the_exit,
+    leaked::leaked,
     site::{Site, tells_who_renders_it},
     watchdog::within_a_minute,
     worker::Worker,
@@ -143,7 +144,7 @@ const CALLS: &[Call] = &[
     }),
     ("a key's first use", || {
         let name = format!("{:?}", thread::current().id());
-        let key: &Key<Probe> = Box::leak(Box::new(Key::new("reentrancy first use", name.leak())));
+        let key: &Key<Probe> = leaked(Key::new("reentrancy first use", name.leak()));
         key.set(Probe);
     }),
     ("Namespace::insert", || drop(get_thread_ctx().namespace(NS).insert("name", Probe))),
@@ -321,7 +322,7 @@ const PLACES: &[Place] = &[
     ("merge in total", Site::Merge, || drop(TOTAL.total())),
     ("merge at exit", Site::Merge, || {
         // A key of one's own: other threads of this test must not take the values to be merged.
-        let key: &Key<Probe> = Box::leak(Box::new(merged()));
+        let key: &Key<Probe> = leaked(merged());
         for _ in 0..2 {
             key.set(Probe);
             exit_thread_ctx();

@@ -11,7 +11,7 @@ use std::{
 
 use threadctx::{ContextRef, Key, get_thread_ctx};
 
-use crate::support::watchdog::within_a_minute;
+use crate::support::{leaked::leaked, watchdog::within_a_minute};
 
 /// A value that shows if it was read while it was written: all its parts are the same.
 #[derive(Clone, Debug)]
@@ -160,7 +160,7 @@ fn a_reader_sees_a_name_throughout_the_first_use_of_the_key_that_takes_it_over()
                 }
             });
             for name in &names {
-                let key: &Key<u64> = Box::leak(Box::new(Key::new("writes", name)));
+                let key: &Key<u64> = leaked(Key::new("writes", name));
                 assert_eq!(key.cloned(), Some(5));
             }
             done.store(true, Ordering::Relaxed);
