@@ -31,5 +31,5 @@ pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
         dumper.end();
     });
     let name = format!("set by {WRITERS} writers, {CONTEXTS} contexts dumped in a loop / undisturbed");
-    vec![Row::new(name, Figures::of(dumped), Figures::of(alone), 1.05)]
+    vec![Row::new(name, &Figures::of(dumped), &Figures::of(alone), 1.05)]
 }

@@ -14,7 +14,7 @@ use threadctx::{DumpOptions, FutureExt, Key};
 
 use crate::{
     row::Row,
-    timing::{Figures, Plan},
+    timing::{Plan, Side, interleaved},
 };
 
 const CONTEXTS: usize = 10_000;
@@ -88,28 +88,33 @@ pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
     let _tasks: Vec<_> = (0..contexts).map(waiting).collect();
     let plain = plain(contexts);
     let options = DumpOptions::new().max_contexts(usize::MAX).max_bytes(usize::MAX);
-    let (mut ours, mut theirs) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-    for _ in 0..plan.scaled(ROUNDS, 2) {
-        ours[0].push(timed(|| options.take().to_json()));
-        theirs[0].push(timed(|| serde_json::to_string(&plain).expect("it is plain")));
-        ours[1].push(timed(|| options.write_json(&mut io::sink()).expect("it takes everything")));
-        theirs[1].push(timed(|| serde_json::to_writer(io::sink(), &plain).expect("it is plain")));
-    }
-    let [kept, streamed] = ours.map(Figures::of);
-    let [kept_plain, streamed_plain] = theirs.map(Figures::of);
+    let plan = &Plan { rounds: plan.scaled(ROUNDS, 2), ..*plan };
+    let [kept, kept_plain, streamed, streamed_plain] = interleaved(
+        plan,
+        [
+            made(|| options.take().to_json()),
+            made(|| serde_json::to_string(&plain).expect("it is plain")),
+            made(|| options.write_json(&mut io::sink()).expect("it takes everything")),
+            made(|| serde_json::to_writer(io::sink(), &plain).expect("it is plain")),
+        ],
+    );
     let name = |how: &str| {
         format!("JSON of {CONTEXTS} contexts x {} values / serde_json on a plain Vec: {how}", KEYS.len())
     };
     vec![
-        Row::new(name("to a String"), kept, kept_plain, 1.5),
-        Row::shown(name("streamed into nothing"), streamed, streamed_plain),
+        Row::new(name("to a String"), &kept, &kept_plain, 1.5),
+        Row::shown(name("streamed into nothing"), &streamed, &streamed_plain),
     ]
 }
 
-fn timed<R>(make: impl FnOnce() -> R) -> f64 {
-    let start = Instant::now();
-    let made = black_box(make());
-    let took = start.elapsed().as_nanos() as f64;
-    drop(made);
-    took
+/// What it takes to make something, and not to drop it.
+fn made<'a, R>(make: impl Fn() -> R + 'a) -> Side<'a> {
+    let timed = move || {
+        let start = Instant::now();
+        let made = black_box(make());
+        let took = start.elapsed();
+        drop(made);
+        took
+    };
+    Box::new(move |times| (0..times).map(|_| timed()).sum())
 }

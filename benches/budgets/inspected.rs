@@ -31,7 +31,7 @@ pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
         .map(|(quantile, name, budget)| {
             let at = |of: &[Latency]| Figures::of(of.iter().map(|one| one.quantile(quantile)).collect());
             let name = format!("{BATCH} x set while dumped without pause / undisturbed: {name}");
-            Row::new(name, at(&inspected), at(&alone), budget)
+            Row::new(name, &at(&inspected), &at(&alone), budget)
         })
         .into()
 }

@@ -38,7 +38,7 @@ pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
     });
     let (alone, among): (Vec<_>, Vec<_>) = turns.unzip();
     let name = format!("with, {crowd} contexts and {count} keys / with, one of each");
-    vec![Row::new(name, Figures::of(among), Figures::of(alone), 1.1)]
+    vec![Row::new(name, &Figures::of(among), &Figures::of(alone), 1.1)]
 }
 
 fn read(plan: &Plan, key: &'static Key<u64>) -> f64 {

@@ -34,5 +34,10 @@ pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
             looped(|| look_up(black_box("wanted"))),
         ],
     );
-    vec![Row::new("Namespace::get / thread_local! RefCell<HashMap<String, Arc<dyn Any>>>", ours, theirs, 2.0)]
+    vec![Row::new(
+        "Namespace::get / thread_local! RefCell<HashMap<String, Arc<dyn Any>>>",
+        &ours,
+        &theirs,
+        2.0,
+    )]
 }

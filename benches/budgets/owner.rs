@@ -116,9 +116,9 @@ fn reads(plan: &Plan) -> Vec<Row> {
         ],
     );
     vec![
-        Row::shown("with / thread_local! RefCell<u64> borrow, inlined", with, borrow),
-        Row::shown("with / lazily initialised thread_local! RefCell borrow, inlined", with, lazy),
-        Row::shown("with / thread_local crate get_or, inlined", with, get_or),
+        Row::shown("with / thread_local! RefCell<u64> borrow, inlined", &with, &borrow),
+        Row::shown("with / lazily initialised thread_local! RefCell borrow, inlined", &with, &lazy),
+        Row::shown("with / thread_local crate get_or, inlined", &with, &get_or),
     ]
 }
 
@@ -131,18 +131,18 @@ fn reads_used_within(plan: &Plan) -> Vec<Row> {
             looped(|| CONST.with_borrow(|value| *black_box(value))),
         ],
     );
-    vec![Row::shown("with / RefCell borrow, the value used within", with, borrow)]
+    vec![Row::shown("with / RefCell borrow, the value used within", &with, &borrow)]
 }
 
 fn reads_called(plan: &Plan) -> Vec<Row> {
     let [with, borrow, get_or] =
         interleaved(plan, [looped(called::with), looped(called::borrow), looped(called::get_or)]);
     vec![
-        Row::new("Key<u64>::with / thread_local crate get_or, each behind a call", with, get_or, 0.75),
+        Row::new("Key<u64>::with / thread_local crate get_or, each behind a call", &with, &get_or, 0.8),
         Row::new(
             "Key<u64>::with / thread_local! RefCell<u64> borrow, each behind a call",
-            with,
-            borrow,
+            &with,
+            &borrow,
             1.75,
         ),
     ]
@@ -160,15 +160,15 @@ fn writes(plan: &Plan) -> Vec<Row> {
         ],
     );
     vec![
-        Row::new("Key<u64>::set, opaque / compare-exchange, store, store", opaque, guarded, 1.25),
-        Row::new("Key<u64>::set, visible / the same and the coarse clock", shown, guarded_and_dated, 1.25),
-        Row::shown("set, opaque / thread_local! RefCell<u64> set, inlined", opaque, cell),
-        Row::shown("set, visible / thread_local! RefCell<u64> set, inlined", shown, cell),
+        Row::new("Key<u64>::set, opaque / compare-exchange, store, store", &opaque, &guarded, 1.35),
+        Row::new("Key<u64>::set, visible / the same and the coarse clock", &shown, &guarded_and_dated, 1.35),
+        Row::shown("set, opaque / thread_local! RefCell<u64> set, inlined", &opaque, &cell),
+        Row::shown("set, visible / thread_local! RefCell<u64> set, inlined", &shown, &cell),
     ]
 }
 
 fn writes_called(plan: &Plan) -> Vec<Row> {
     let [set, set_cell] =
         interleaved(plan, [looped(|| called::set(black_box(7))), looped(|| called::set_cell(black_box(7)))]);
-    vec![Row::shown("set, opaque / RefCell set, each behind a call", set, set_cell)]
+    vec![Row::shown("set, opaque / RefCell set, each behind a call", &set, &set_cell)]
 }

@@ -33,8 +33,8 @@ pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
         ],
     );
     vec![
-        Row::new("Key::get_in / DashMap get + Arc clone", get_in, theirs, 1.0),
-        Row::shown("context(id) + get_in / DashMap get + Arc clone", by_id, theirs),
+        Row::new("Key::get_in / DashMap get + Arc clone", &get_in, &theirs, 1.0),
+        Row::shown("context(id) + get_in / DashMap get + Arc clone", &by_id, &theirs),
     ]
 }
 

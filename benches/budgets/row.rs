@@ -28,13 +28,13 @@ enum Unit {
 
 impl Row {
     /// Nanoseconds of both, and at most so many times theirs.
-    pub(crate) fn new(name: impl Into<String>, ours: Figures, theirs: Figures, budget: f64) -> Self {
-        Self::with(name.into(), Unit::Ns, ours, Some(theirs), Some(budget))
+    pub(crate) fn new(name: impl Into<String>, ours: &Figures, theirs: &Figures, budget: f64) -> Self {
+        Self::with(name.into(), Unit::Ns, ours.clone(), Some(theirs.clone()), Some(budget))
     }
 
     /// Nanoseconds of both, to look at.
-    pub(crate) fn shown(name: impl Into<String>, ours: Figures, theirs: Figures) -> Self {
-        Self::with(name.into(), Unit::Ns, ours, Some(theirs), None)
+    pub(crate) fn shown(name: impl Into<String>, ours: &Figures, theirs: &Figures) -> Self {
+        Self::with(name.into(), Unit::Ns, ours.clone(), Some(theirs.clone()), None)
     }
 
     /// Bytes, and how many are allowed, if that is limited.
@@ -44,7 +44,7 @@ impl Row {
     }
 
     fn with(name: String, unit: Unit, ours: Figures, theirs: Option<Figures>, budget: Option<f64>) -> Self {
-        let ratio = theirs.map(|theirs| ours.median / theirs.median);
+        let ratio = theirs.as_ref().map(|theirs| ours.ratio_to(theirs));
         // A ratio that is not a number is over as well.
         let holds = budget.zip(ratio).is_none_or(|(budget, ratio)| ratio <= budget);
         Self { name, unit, ours, theirs, ratio, budget, over: !holds }
@@ -68,9 +68,9 @@ impl Row {
     }
 
     fn cells(&self) -> [String; 6] {
-        let theirs = self.theirs.map_or_else(String::new, brief);
+        let theirs = self.theirs.as_ref().map_or_else(String::new, brief);
         let (ratio, budget) = (factor(self.ratio), factor(self.budget));
-        [self.title(), brief(self.ours), theirs, ratio, budget, self.verdict().to_owned()]
+        [self.title(), brief(&self.ours), theirs, ratio, budget, self.verdict().to_owned()]
     }
 
     fn title(&self) -> String {
@@ -92,19 +92,19 @@ impl Row {
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (title, verdict) = (self.title(), self.verdict());
-        let (ours, theirs) = (spread(self.ours), self.theirs.map_or_else(String::new, spread));
+        let (ours, theirs) = (spread(&self.ours), self.theirs.as_ref().map_or_else(String::new, spread));
         let (ratio, budget) = (factor(self.ratio), factor(self.budget));
         write!(f, "{title:<62} | {ours:>22} | {theirs:>22} | {ratio:>5} | {budget:>6} | {verdict}")
     }
 }
 
 /// The median and the quartiles around it.
-fn spread(figures: Figures) -> String {
+fn spread(figures: &Figures) -> String {
     let Figures { low, high, .. } = figures;
     if low == high { brief(figures) } else { format!("{} ({low:.1}-{high:.1})", brief(figures)) }
 }
 
-fn brief(figures: Figures) -> String {
+fn brief(figures: &Figures) -> String {
     if figures.median < 100.0 { format!("{:.2}", figures.median) } else { format!("{:.0}", figures.median) }
 }
 

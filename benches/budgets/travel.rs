@@ -85,8 +85,8 @@ fn tasks(plan: &Plan) -> [Row; 2] {
     let [ours, default, cheapest] = interleaved(plan, [looped(task_context), spawned(&many), spawned(&one)]);
     let name = |theirs| format!("task context, made and ended / {theirs}");
     [
-        Row::new(name("tokio::spawn of an empty task"), ours, default, 0.5),
-        Row::shown(name("the same on a current-thread runtime"), ours, cheapest),
+        Row::new(name("tokio::spawn of an empty task"), &ours, &default, 0.5),
+        Row::shown(name("the same on a current-thread runtime"), &ours, &cheapest),
     ]
 }
 
@@ -95,7 +95,7 @@ fn polls(plan: &Plan) -> Row {
     let mut theirs = Box::pin(LOCAL.scope(7, Never));
     let [ours, theirs] =
         interleaved(plan, [looped(|| poll(ours.as_mut())), looped(|| poll(theirs.as_mut()))]);
-    Row::new("poll in a context / in a task_local! scope", ours, theirs, 1.0)
+    Row::new("poll in a context / in a task_local! scope", &ours, &theirs, 1.0)
 }
 
 /// opentelemetry keeps values by their type.
@@ -131,9 +131,9 @@ fn snapshots(plan: &Plan) -> [Row; 3] {
     KEYS.iter().for_each(|key| drop(key.take()));
     let name = |ours, theirs| format!("snapshot of 8 keys, captured + {ours} / opentelemetry {theirs}");
     [
-        Row::new(name("entered among others", "8 values + attach"), away, theirs, 1.0),
-        Row::new(name("entered at home", "8 values + attach"), home, theirs, 1.0),
-        Row::shown(name("entered among others", "attach of what is there"), away, ready),
+        Row::new(name("entered among others", "8 values + attach"), &away, &theirs, 1.0),
+        Row::new(name("entered at home", "8 values + attach"), &home, &theirs, 1.0),
+        Row::shown(name("entered among others", "attach of what is there"), &away, &ready),
     ]
 }
 

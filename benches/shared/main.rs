@@ -80,9 +80,9 @@ fn measure(plan: &Plan, number: usize, run: Run) -> Vec<String> {
     let nothing = operations::ALL[0].run;
     let sides = [timed(nothing), timed(operation.run), timed(move |times| run(number, times))];
     let [call, here, there] = interleaved(plan, sides);
-    let ns = |figures: Figures| format!("{:.2}", figures.median - call.median);
-    println!("{:<28} | {:>8} | {:>8}", operation.name, ns(here), ns(there));
-    vec![operation.name.to_owned(), ns(here), ns(there)]
+    let ns = |figures: &Figures| format!("{:.2}", figures.median - call.median);
+    println!("{:<28} | {:>8} | {:>8}", operation.name, ns(&here), ns(&there));
+    vec![operation.name.to_owned(), ns(&here), ns(&there)]
 }
 
 /// A function that has the loop in it.

@@ -1,7 +1,9 @@
 //! Sides of a comparison, timed in turn in one process: what one side's rounds meet, the other's meet too.
 
 use std::{
+    env,
     hint::black_box,
+    sync::{LazyLock, Mutex},
     time::{Duration, Instant},
 };
 
@@ -13,13 +15,17 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// What one side may take in one round.
     pub(crate) batch: Duration,
+    /// How many times the rounds may be repeated to get so many undisturbed ones; 1 takes them as they come.
+    pub(crate) patience: usize,
     /// Only to see that everything runs: the figures are worth nothing.
     pub(crate) quick: bool,
 }
 
 impl Plan {
-    pub(crate) const FULL: Self = Self { rounds: 101, batch: Duration::from_millis(1), quick: false };
-    pub(crate) const QUICK: Self = Self { rounds: 3, batch: Duration::from_micros(20), quick: true };
+    pub(crate) const FULL: Self =
+        Self { rounds: 101, batch: Duration::from_millis(1), patience: 20, quick: false };
+    pub(crate) const QUICK: Self =
+        Self { rounds: 3, batch: Duration::from_micros(20), patience: 1, quick: true };
 
     pub(crate) fn new(quick: bool) -> Self {
         if quick { Self::QUICK } else { Self::FULL }
@@ -32,23 +38,36 @@ impl Plan {
 }
 
 /// The median of many samples, and the quartiles around it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) low: f64,
     pub(crate) median: f64,
     pub(crate) high: f64,
+    /// In the order in which they were taken.
+    #[serde(skip)]
+    samples: Vec<f64>,
 }
 
 impl Figures {
-    pub(crate) fn of(mut samples: Vec<f64>) -> Self {
-        samples.sort_unstable_by(f64::total_cmp);
-        let at = |part: f64| samples[((samples.len() - 1) as f64 * part).round() as usize];
-        Self { low: at(0.25), median: at(0.5), high: at(0.75) }
+    pub(crate) fn of(samples: Vec<f64>) -> Self {
+        let mut sorted = samples.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let at = |part: f64| sorted[((sorted.len() - 1) as f64 * part).round() as usize];
+        Self { low: at(0.25), median: at(0.5), high: at(0.75), samples }
     }
 
     /// A figure that has no spread.
     pub(crate) fn exactly(value: f64) -> Self {
-        Self { low: value, median: value, high: value }
+        Self { low: value, median: value, high: value, samples: Vec::new() }
+    }
+
+    /// How many times `other`: the median of the ratios of each round, whose sides met the same mood of the machine; where
+    /// they had no rounds in common, the ratio of the medians.
+    pub(crate) fn ratio_to(&self, other: &Self) -> f64 {
+        if self.samples.is_empty() || self.samples.len() != other.samples.len() {
+            return self.median / other.median;
+        }
+        Self::of(self.samples.iter().zip(&other.samples).map(|(one, other)| one / other).collect()).median
     }
 }
 
@@ -71,27 +90,71 @@ fn empty_loop() -> Side<'static> {
     looped(|| 0_u64)
 }
 
-/// Nanoseconds per operation of each side, the loop's own cost subtracted.
+/// Nanoseconds per operation of each side, what the loop took in the same round subtracted.
+///
+/// A round in which the loop took longer than it can is left out: something else ran on the core then, or on the other half
+/// of it, and that slows one side down more than the other. On a machine that is never left alone, all rounds count.
 pub(crate) fn interleaved<const N: usize>(plan: &Plan, sides: [Side<'_>; N]) -> [Figures; N] {
-    let mut all: Vec<_> =
-        sides.into_iter().chain([empty_loop()]).map(|side| Timed::new(plan, side)).collect();
-    for round in 0..plan.rounds {
+    let mut sides = sides.map(|side| Timed::new(plan, side));
+    let mut empty = Timed::new(plan, empty_loop());
+    let mut rounds: Vec<Round<N>> = Vec::new();
+    let mut undisturbed = 0;
+    while undisturbed < plan.rounds && rounds.len() < plan.rounds * plan.patience {
+        let (mut samples, before) = ([0.0; N], empty.run());
+        let all = sides.iter_mut().zip(&mut samples);
         // Forwards and backwards in turn, so that no side always runs behind the same other.
-        match round % 2 {
-            0 => all.iter_mut().for_each(Timed::run),
-            _ => all.iter_mut().rev().for_each(Timed::run),
+        match rounds.len() % 2 {
+            0 => all.for_each(|(side, sample)| *sample = side.run()),
+            _ => all.rev().for_each(|(side, sample)| *sample = side.run()),
         }
+        let round = Round { samples, loop_costs: [before, empty.run()] };
+        undisturbed += usize::from(round.is_undisturbed());
+        rounds.push(round);
     }
-    let loop_cost = all.pop().expect("the loop was added last").figures(0.0).median;
-    let mut figures = all.into_iter().map(|timed| timed.figures(loop_cost));
-    std::array::from_fn(|_| figures.next().expect("one for each side"))
+    match plan.patience {
+        1 => {}
+        _ if undisturbed >= plan.rounds.div_ceil(4) => rounds.retain(Round::is_undisturbed),
+        _ => eprintln!("the machine was busy all the time: the figures say little"),
+    }
+    std::array::from_fn(|side| Figures::of(rounds.iter().map(|round| round.of(side)).collect()))
+}
+
+/// What each side took in one round, and the loop before and after them.
+struct Round<const N: usize> {
+    samples: [f64; N],
+    loop_costs: [f64; 2],
+}
+
+impl<const N: usize> Round<N> {
+    fn is_undisturbed(&self) -> bool {
+        self.loop_costs.iter().all(|cost| *cost <= 1.15 * least_loop_cost(*cost))
+    }
+
+    fn of(&self, side: usize) -> f64 {
+        let [before, after] = self.loop_costs;
+        (self.samples[side] - before.min(after)).max(0.0)
+    }
+}
+
+/// The variable in which a process finds what the one that started it has seen of the loop.
+pub(crate) const LEAST_LOOP_COST: &str = "BENCH_LEAST_LOOP_COST";
+
+/// The least that the loop was ever seen to take, `seen` included.
+pub(crate) fn least_loop_cost(seen: f64) -> f64 {
+    static LEAST: LazyLock<Mutex<f64>> = LazyLock::new(|| {
+        let known = env::var(LEAST_LOOP_COST).ok().and_then(|known| known.parse().ok());
+        Mutex::new(known.unwrap_or(f64::INFINITY))
+    });
+    let mut least = LEAST.lock().expect("nothing panics meanwhile");
+    *least = least.min(seen);
+    *least
 }
 
 /// Nanoseconds that the loop costs per operation: what is subtracted everywhere.
 pub(crate) fn loop_cost(plan: &Plan) -> Figures {
     let mut timed = Timed::new(plan, empty_loop());
-    (0..plan.rounds).for_each(|_| timed.run());
-    timed.figures(0.0)
+    let samples = (0..plan.rounds).map(|_| timed.run());
+    Figures::of(samples.inspect(|sample| _ = least_loop_cost(*sample)).collect())
 }
 
 struct Timed<'a> {
@@ -99,8 +162,7 @@ struct Timed<'a> {
     /// What it may take in one round, in nanoseconds.
     batch: f64,
     times: u32,
-    /// Nanoseconds per operation.
-    samples: Vec<f64>,
+    /// The least that it ever took, in nanoseconds per operation.
     best: f64,
 }
 
@@ -111,7 +173,7 @@ impl<'a> Timed<'a> {
     /// Finds out how often the side can do its work in a batch's time.
     fn new(plan: &Plan, side: Side<'a>) -> Self {
         let batch = plan.batch.as_nanos() as f64;
-        let mut timed = Self { side, batch, times: 1, samples: Vec::new(), best: f64::INFINITY };
+        let mut timed = Self { side, batch, times: 1, best: f64::INFINITY };
         while timed.taken() < timed.batch / 2.0 && timed.times < Self::MOST {
             timed.times *= 2;
         }
@@ -122,15 +184,12 @@ impl<'a> Timed<'a> {
         (self.side)(self.times).as_secs_f64() * 1e9
     }
 
-    fn run(&mut self) {
+    /// Nanoseconds per operation in one round.
+    fn run(&mut self) -> f64 {
         let sample = self.taken() / f64::from(self.times);
-        self.samples.push(sample);
         // Fitted by the best so far: one that the scheduler interrupted says nothing.
         self.best = self.best.min(sample);
         self.times = (self.batch / self.best.max(0.1)).clamp(1.0, f64::from(Self::MOST)) as u32;
-    }
-
-    fn figures(self, loop_cost: f64) -> Figures {
-        Figures::of(self.samples.into_iter().map(|sample| (sample - loop_cost).max(0.0)).collect())
+        sample
     }
 }
