@@ -2,6 +2,8 @@
 
 #![cfg(not(loom))]
 
+#[path = "support/patience.rs"]
+mod patience;
 #[path = "support/watchdog.rs"]
 mod watchdog;
 #[allow(dead_code, reason = "half of it is for other tests")]

@@ -39,6 +39,8 @@ mod executor;
 mod forks;
 #[path = "support/orderly.rs"]
 mod orderly;
+#[path = "support/patience.rs"]
+mod patience;
 #[path = "support/pthread.rs"]
 #[expect(unsafe_code, reason = "calls into the C library")]
 #[allow(dead_code, reason = "this file needs a part of it")]

@@ -21,6 +21,7 @@ use threadctx::{Key, exit_thread_ctx, get_thread_ctx, stats};
 mod support {
     #[expect(unsafe_code, reason = "an allocator")]
     pub(crate) mod counting;
+    pub(crate) mod patience;
     pub(crate) mod watchdog;
     #[allow(dead_code, reason = "half of it is for other tests")]
     pub(crate) mod worker;

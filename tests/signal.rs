@@ -34,6 +34,8 @@ use solo::alone;
 #[path = "support/forks.rs"]
 #[expect(unsafe_code, reason = "forks")]
 mod forks;
+#[path = "support/patience.rs"]
+mod patience;
 #[allow(dead_code, reason = "this file needs a part of it")]
 #[path = "support/solo.rs"]
 #[expect(unsafe_code, reason = "calls into the C library")]

@@ -6,6 +6,8 @@
 #![cfg(all(unix, not(loom)))]
 #![expect(unsafe_code, reason = "signals, and an allocator")]
 
+#[path = "support/patience.rs"]
+mod patience;
 #[path = "support/watchdog.rs"]
 mod watchdog;
 

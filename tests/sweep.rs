@@ -27,6 +27,8 @@ mod at_drop;
 #[path = "support/forks.rs"]
 #[expect(unsafe_code, reason = "forks")]
 mod forks;
+#[path = "support/patience.rs"]
+mod patience;
 #[allow(dead_code, reason = "this file needs a part of it")]
 #[path = "support/pthread.rs"]
 #[expect(unsafe_code, reason = "calls into the C library")]

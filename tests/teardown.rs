@@ -39,6 +39,8 @@ mod executor;
 mod leaked;
 #[path = "support/orderly.rs"]
 mod orderly;
+#[path = "support/patience.rs"]
+mod patience;
 #[cfg(unix)]
 #[allow(dead_code, reason = "this file needs a part of it")]
 #[path = "support/pthread.rs"]

@@ -28,6 +28,8 @@ mod at_drop;
 mod calls;
 #[path = "support/orderly.rs"]
 mod orderly;
+#[path = "support/patience.rs"]
+mod patience;
 #[allow(dead_code, reason = "this file brings its own harness")]
 #[path = "support/solo.rs"]
 #[expect(unsafe_code, reason = "calls into the C library")]

@@ -23,6 +23,8 @@ use worker::Worker;
 #[path = "support/forks.rs"]
 #[expect(unsafe_code, reason = "forks")]
 mod forks;
+#[path = "support/patience.rs"]
+mod patience;
 #[cfg(unix)]
 #[allow(dead_code, reason = "this file needs a part of it")]
 #[path = "support/solo.rs"]

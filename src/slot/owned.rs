@@ -407,3 +407,36 @@ impl<T> Drop for Borrowed<T> {
 fn end_of_borrow(context: NonNull<Context>, slot: NonNull<RawSlot>) {
     drop(current::end_of_borrow(context, slot));
 }
+
+#[cfg(all(test, not(loom), not(shuttle)))]
+mod tests {
+    use super::*;
+
+    /// One more count of `value`, in a value on its way out.
+    fn outgoing(value: &Arc<()>) -> Outgoing {
+        [Shared::new(Arc::new(Arc::clone(value)))].into_iter().collect()
+    }
+
+    #[test]
+    fn what_is_added_to_values_on_their_way_out_drops_with_them() {
+        let value = Arc::new(());
+        let mut all = Outgoing::default();
+        (0..3).for_each(|_| all.append(outgoing(&value)));
+        assert_eq!(Arc::strong_count(&value), 4);
+        drop(all);
+        assert_eq!(Arc::strong_count(&value), 1);
+    }
+
+    #[test]
+    fn a_retire_list_gives_what_is_of_a_slot_and_drops_the_rest() {
+        let (value, slots, list) =
+            (Arc::new(()), [RawSlot::default(), RawSlot::default()], RetireList::default());
+        for slot in [&slots[0], &slots[1], &slots[0]] {
+            list.add(slot, Shared::new(Arc::new(Arc::clone(&value))));
+        }
+        drop(list.take_of(&slots[0]));
+        assert_eq!((Arc::strong_count(&value), list.is_empty()), (2, false));
+        drop(list);
+        assert_eq!(Arc::strong_count(&value), 1);
+    }
+}

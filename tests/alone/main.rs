@@ -16,6 +16,7 @@ use std::sync::{Mutex, PoisonError};
 #[path = "../support"]
 mod support {
     pub(crate) mod last;
+    pub(crate) mod patience;
     pub(crate) mod watchdog;
     pub(crate) mod worker;
 }

@@ -30,6 +30,7 @@ mod support {
     #[expect(unsafe_code, reason = "an allocator")]
     pub(crate) mod counting;
     pub(crate) mod last;
+    pub(crate) mod patience;
     pub(crate) mod site;
     pub(crate) mod watchdog;
 }

@@ -35,6 +35,7 @@ mod support {
     pub(crate) mod last;
     pub(crate) mod leaked;
     pub(crate) mod marked;
+    pub(crate) mod patience;
     pub(crate) mod said;
     pub(crate) mod site;
     pub(crate) mod tracked;

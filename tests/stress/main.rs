@@ -38,13 +38,13 @@ mod support {
     #[expect(unsafe_code, reason = "calls into the C library")]
     #[allow(dead_code, reason = "half of it is for other tests")]
     pub(crate) mod forks;
+    pub(crate) mod patience;
     pub(crate) mod random;
     #[cfg_attr(unix, expect(unsafe_code, reason = "calls into the C library"))]
     #[allow(dead_code, reason = "most of it is for other tests")]
     pub(crate) mod solo;
 }
 #[cfg(unix)]
-use support::solo;
 
 const ROUND: Duration = Duration::from_millis(500);
 /// The rounds after which memory must not grow any more.

@@ -2,7 +2,10 @@
 
 use std::mem;
 
-use crate::solo::{FAILED, end, patience, verdict};
+use super::{
+    patience::patience,
+    solo::{FAILED, end, verdict},
+};
 
 /// Seconds that a child may take. One that hangs is ended by its alarm, which its parent sees.
 const LIMIT: u32 = 20;

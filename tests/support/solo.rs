@@ -14,14 +14,12 @@ use std::{
     time::Duration,
 };
 
+use super::patience::patience;
+
 /// Set in a child, to the name of its scenario.
 const CHILD: &str = "THREADCTX_SCENARIO";
 /// What a child may take. A scenario that hangs fails; it does not stop the suite.
 const LIMIT: Duration = Duration::from_secs(120);
-/// How many times as long everything may take, where a tool that looks on makes it slow.
-pub(crate) fn patience() -> u32 {
-    env::var("THREADCTX_PATIENCE").map_or(1, |times| times.parse().expect("THREADCTX_PATIENCE is a number"))
-}
 
 /// What a child says first: that it found its scenario.
 const BEGUN: &str = "begun";

@@ -1,8 +1,9 @@
 //! What would hang fails instead.
 
-use std::{env, panic, process, sync::Once, sync::mpsc, thread, time::Duration};
+use std::{panic, process, sync::Once, sync::mpsc, thread};
 
-const MINUTE: Duration = Duration::from_secs(60);
+use super::patience::{minute, patience};
+
 /// What all tests of a program may take together.
 const MINUTES: u32 = 10;
 
@@ -15,7 +16,7 @@ pub(crate) fn within_a_minute<R: Send + 'static>(what: impl FnOnce() -> R + Send
         let result = thread::spawn(what).join();
         let _ = done.send(result);
     });
-    match wait.recv_timeout(MINUTE) {
+    match wait.recv_timeout(minute()) {
         Ok(Ok(result)) => result,
         Ok(Err(payload)) => panic::resume_unwind(payload),
         Err(_) => panic!("not over after a minute: something waits for something that does not come"),
@@ -26,13 +27,12 @@ pub(crate) fn within_a_minute<R: Send + 'static>(what: impl FnOnce() -> R + Send
 fn stand_guard() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let times = env::var("THREADCTX_PATIENCE").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
-        thread::spawn(move || {
-            thread::sleep(MINUTE * MINUTES * times);
+        thread::spawn(|| {
+            thread::sleep(minute() * MINUTES);
             eprintln!(
                 "not over after {} minutes: a test waits for something that does not come, or the machine is slow; \
                  THREADCTX_PATIENCE=5 allows five times as long",
-                MINUTES * times
+                MINUTES * patience()
             );
             process::abort();
         });

@@ -5,12 +5,11 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::mpsc::{self, Sender},
     thread::{self, JoinHandle, ThreadId},
-    time::Duration,
 };
 
 use threadctx::{ContextRef, get_thread_ctx};
 
-const MINUTE: Duration = Duration::from_secs(60);
+use super::patience::minute;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -35,7 +34,7 @@ impl Worker {
         let (done, wait) = mpsc::channel::<Result<R, Box<dyn Any + Send>>>();
         let job = move || drop(done.send(panic::catch_unwind(AssertUnwindSafe(job))));
         self.jobs.as_ref().unwrap().send(Box::new(job)).unwrap();
-        let result = wait.recv_timeout(MINUTE).expect("the job is over after a minute");
+        let result = wait.recv_timeout(minute()).expect("the job is over after a minute");
         result.unwrap_or_else(|payload| panic::resume_unwind(payload))
     }
 
