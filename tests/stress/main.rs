@@ -44,7 +44,6 @@ mod support {
     #[allow(dead_code, reason = "most of it is for other tests")]
     pub(crate) mod solo;
 }
-#[cfg(unix)]
 
 const ROUND: Duration = Duration::from_millis(500);
 /// The rounds after which memory must not grow any more.
