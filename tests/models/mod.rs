@@ -29,7 +29,7 @@ pub(crate) mod tasks;
 mod totals;
 mod tracked;
 
-pub(crate) use tracked::{Tracked, expect_nothing_left};
+pub(crate) use tracked::{Tracked, alive, expect_nothing_left};
 
 /// A key of this run's own: a checker's statics do not outlive a run.
 fn key() -> &'static Key<Tracked> {

@@ -3,7 +3,7 @@
 
 use threadctx::{Arc, ContextRef, Key, at_next_share, exit_thread_ctx, get_thread_ctx};
 
-use super::{Event, Tracked, key, leaked, set, thread};
+use super::{Event, Tracked, alive, key, leaked, set, thread};
 use crate::model;
 
 /// The two ends of a stall.
@@ -160,5 +160,22 @@ fn a_reader_does_not_wait_for_the_drops_of_an_exit() {
         });
         exit_thread_ctx();
         assert!(matches!(reader.join().unwrap(), None | Some(1)));
+    });
+}
+
+#[test]
+fn an_exit_ends_what_waited_for_a_reader_though_a_handle_stays() {
+    model("an exit after a stalled reader", 3, || {
+        let key = key();
+        set(key, 1);
+        let owner = get_thread_ctx().handle();
+        let (stall, reader) = stalled_reader(key, owner.clone());
+        drop(key.take());
+        assert_eq!(alive(), 1, "it is kept for the reader");
+        stall.over.happen();
+        drop(reader.join().unwrap());
+        exit_thread_ctx();
+        assert_eq!(alive(), 0, "the exit lets go of it");
+        drop(owner);
     });
 }

@@ -7,6 +7,11 @@ thread_local! {
     static ALIVE: Cell<usize> = const { Cell::new(0) };
 }
 
+/// How many values have not ended.
+pub(crate) fn alive() -> usize {
+    ALIVE.get()
+}
+
 /// Called at the end of a run, when every context has exited.
 pub(crate) fn expect_nothing_left() {
     let alive = ALIVE.replace(0);
