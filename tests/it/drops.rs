@@ -273,3 +273,18 @@ fn what_writes_displaced_during_a_borrow_drops_as_the_last_borrow_ends() {
         drops.assert_each_once(3);
     });
 }
+
+#[test]
+fn of_many_writes_during_a_borrow_only_what_is_borrowed_stays() {
+    static KEY: Key<Tracked> = Key::new("drops", "written again and again");
+    let drops = Drops::default();
+    Worker::start().run(move || {
+        KEY.set(drops.value(0));
+        KEY.with(|first| {
+            (1..=100).for_each(|n| KEY.set(drops.value(n)));
+            assert_eq!((first.number, drops.numbers()), (0, (1..100).collect()));
+        });
+        drop(KEY.take());
+        drops.assert_each_once(101);
+    });
+}

@@ -1,9 +1,9 @@
 //! The JSON: the fields that tools rely on.
 
-use std::{collections::BTreeSet, thread};
+use std::{collections::BTreeSet, thread, time::Duration};
 
 use serde_json::{Value, json};
-use threadctx::{DumpOptions, Key, contexts, dump, get_thread_ctx};
+use threadctx::{DumpOptions, Key, Snapshot, contexts, dump, get_thread_ctx};
 
 use super::{of, parsed, value};
 use crate::support::worker::Worker;
@@ -153,6 +153,21 @@ fn writes_are_counted_and_ages_go_by_the_last_one() {
     worker.run(|| drop((KEY.update(|value| *value += 1), KEY.replace(9))));
     let second = value(&of("json writes"), "key");
     assert_eq!((&second["writes"], &second["value"]), (&json!(7), &json!("9")));
+}
+
+#[test]
+fn the_age_of_what_a_snapshot_hid_counts_from_when_it_came_back() {
+    static KEY: Key<u8> = Key::new("json snapshots", "key").debug().inherit();
+    KEY.set(1);
+    let other = Snapshot::capture();
+    KEY.set(2);
+    let age = || value(&of("json snapshots"), "key")["age_us"].as_u64().expect("a visible value has one");
+    let entered = other.enter();
+    thread::sleep(Duration::from_millis(300));
+    let inside = age();
+    drop(entered);
+    let after = age();
+    assert!(inside >= 250_000 && after < inside, "{inside} us, then {after}");
 }
 
 #[test]
