@@ -319,3 +319,24 @@ impl<T: Send + Sync + 'static> Slot<T> {
         self.raw.inspect(tries, |value| look(unsafe { value.cast::<T>().as_ref() }))
     }
 }
+
+#[cfg(all(test, not(loom), not(shuttle)))]
+mod tests {
+    use super::*;
+    use std::{thread, time::Duration};
+
+    #[test]
+    fn a_reader_waits_for_the_owner_to_leave_and_gives_up_when_told_to() {
+        let slot = RawSlot::default();
+        slot.word.store(WRITER, Ordering::Relaxed);
+        assert!(slot.enter(Some(100)).is_err());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(10));
+                slot.word.store(0, Ordering::Release);
+            });
+            assert!(slot.enter(Some(u32::MAX)).is_ok());
+        });
+        assert_eq!(slot.word.load(Ordering::Relaxed), EXPOSED, "it has left, and leaves its mark");
+    }
+}
