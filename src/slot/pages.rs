@@ -257,6 +257,16 @@ mod tests {
     }
 
     #[test]
+    fn whoever_still_looks_into_a_shorter_array_finds_what_was_there() {
+        let pages: Pages<u64> = Pages::default();
+        grown(&pages, 0);
+        let pointer = pages.pointer(0).expect("it was grown");
+        let page = pointer.load(Ordering::Relaxed);
+        (1..1_000).for_each(|number| assert_eq!(*grown(&pages, number * PAGE), 0));
+        assert_eq!(pointer.load(Ordering::Relaxed), page);
+    }
+
+    #[test]
     fn there_are_the_pages_that_were_needed_and_no_others_in_order() {
         let pages: Pages<u64> = Pages::default();
         for index in [100_003, 3, 50_000, 9, 100_003] {

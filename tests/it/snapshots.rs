@@ -440,7 +440,7 @@ fn what_came_by_a_snapshot_says_so_in_a_dump_until_it_is_written() {
     assert_eq!(in_dump("marked")["inherited"], false);
     let snapshot = Snapshot::capture();
     Worker::start().run(move || {
-        SHOWN.set(5);
+        (3..=5).for_each(|n| SHOWN.set(n));
         snapshot.run(|| {
             let shown = in_dump("marked");
             assert_eq!((&shown["inherited"], &shown["writes"]), (&true.into(), &0.into()));
@@ -458,8 +458,24 @@ fn what_came_by_a_snapshot_says_so_in_a_dump_until_it_is_written() {
             assert_eq!((&shown["inherited"], &shown["writes"]), (&false.into(), &1.into()));
         });
         let shown = in_dump("marked");
-        assert_eq!((&shown["inherited"], &shown["writes"]), (&false.into(), &1.into()));
+        assert_eq!((&shown["inherited"], &shown["writes"]), (&false.into(), &3.into()));
     });
+}
+
+#[test]
+fn what_comes_back_is_as_old_as_it_was_at_the_exit() {
+    static HIDDEN: Key<Tracked> = Key::new(NS, "hidden and back").inherit();
+    static YOUNGER: Key<Tracked> = Key::new(NS, "younger");
+    let drops = Drops::default();
+    let values = [drops.value(0), drops.value(1)];
+    Worker::start().run(move || {
+        let [older, younger] = values;
+        HIDDEN.set(older);
+        YOUNGER.set(younger);
+        Worker::start().run(Snapshot::capture).run(|| assert!(HIDDEN.get().is_none()));
+        exit_thread_ctx();
+    });
+    assert_eq!(drops.numbers(), [1, 0], "newest first");
 }
 
 #[test]
