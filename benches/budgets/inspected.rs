@@ -13,7 +13,7 @@ use crate::{
 
 static KEY: Key<u64> = Key::new("inspected", "value").debug();
 
-/// Turns of being looked at and being left alone. The figures of each turn are taken for themselves, so that one in which
+/// Turns of being looked at and of only having a busy thread beside it. The figures of each turn are taken for themselves, so that one in which
 /// the scheduler took the core away spoils no other.
 const TURNS: usize = 15;
 
@@ -22,16 +22,17 @@ pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
     let time = Duration::from_millis(plan.scaled(50, 1) as u64);
     let sample = || Latency::of(time, || KEY.set(black_box(7)));
     let inspector = Inspector::of(&KEY);
-    let (mut inspected, mut alone) = (Vec::new(), Vec::new());
+    let (mut inspected, mut apart) = (Vec::new(), Vec::new());
     for _ in 0..plan.scaled(TURNS, 2) {
         inspected.extend(inspector.during(1, sample));
-        alone.push(sample());
+        apart.extend(inspector.beside(1, sample));
     }
     [(0.5, "median", 1.5), (0.999, "p99.9", 3.0)]
         .map(|(quantile, name, budget)| {
             let at = |of: &[Latency]| Figures::of(of.iter().map(|one| one.quantile(quantile)).collect());
-            let name = format!("{BATCH} x set while dumped without pause / undisturbed: {name}");
-            Row::new(name, &at(&inspected), &at(&alone), budget)
+            let name =
+                format!("{BATCH} x set while dumped without pause / while a thread works on its own: {name}");
+            Row::new(name, &at(&inspected), &at(&apart), budget)
         })
         .into()
 }

@@ -29,8 +29,10 @@ pub(crate) fn table(plan: &Plan) -> String {
     let alone = |sample: &dyn Fn() -> Latency| (0..turns).map(|_| sample()).collect::<Vec<_>>();
     let rows = [
         row("set, undisturbed", &alone(&set)),
+        row("set, a busy thread beside it", &inspector.beside(turns, set)),
         row("set, inspected", &inspector.during(turns, set)),
         row("with, undisturbed", &alone(&with)),
+        row("with, a busy thread beside it", &inspector.beside(turns, with)),
         row("with, inspected", &inspector.during(turns, with)),
     ];
     let quantiles = QUANTILES.map(|(name, _)| name.to_owned());
