@@ -127,3 +127,23 @@ fn end_merge(index: usize, merged: Option<Shared>, pair: &[&Shared; 2]) -> Vec<S
         merged => merged.into_iter().collect(),
     }
 }
+
+#[cfg(all(test, not(loom), not(shuttle)))]
+mod tests {
+    use super::*;
+
+    /// As in a child that was forked inside the merge, where another thread has merged meanwhile.
+    #[test]
+    fn what_was_merged_too_late_comes_back_to_be_dropped_outside_the_lock() {
+        const NO_KEYS: usize = usize::MAX;
+        let shared = |number: u64| Shared::new(Arc::new(number));
+        lock_retained().0.entry(NO_KEYS).or_default().values = vec![shared(3), shared(4)];
+        let late = end_merge(NO_KEYS, Some(shared(7)), &[&shared(1), &shared(2)]);
+        assert_eq!(
+            late.into_iter().map(|value| *value.downcast::<u64>().ok().unwrap()).collect::<Vec<_>>(),
+            [7]
+        );
+        let kept = lock_retained().0.remove(&NO_KEYS).expect("it was put in").values;
+        assert_eq!(kept.len(), 2, "and nothing else changed");
+    }
+}

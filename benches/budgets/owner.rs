@@ -138,7 +138,7 @@ fn reads_called(plan: &Plan) -> Vec<Row> {
     let [with, borrow, get_or] =
         interleaved(plan, [looped(called::with), looped(called::borrow), looped(called::get_or)]);
     vec![
-        Row::new("Key<u64>::with / thread_local crate get_or, each behind a call", &with, &get_or, 0.8),
+        Row::new("Key<u64>::with / thread_local crate get_or, each behind a call", &with, &get_or, 0.75),
         Row::new(
             "Key<u64>::with / thread_local! RefCell<u64> borrow, each behind a call",
             &with,
@@ -160,8 +160,8 @@ fn writes(plan: &Plan) -> Vec<Row> {
         ],
     );
     vec![
-        Row::new("Key<u64>::set, opaque / compare-exchange, store, store", &opaque, &guarded, 1.35),
-        Row::new("Key<u64>::set, visible / the same and the coarse clock", &shown, &guarded_and_dated, 1.35),
+        Row::new("Key<u64>::set, opaque / compare-exchange, store, store", &opaque, &guarded, 1.25),
+        Row::new("Key<u64>::set, visible / the same and the coarse clock", &shown, &guarded_and_dated, 1.25),
         Row::shown("set, opaque / thread_local! RefCell<u64> set, inlined", &opaque, &cell),
         Row::shown("set, visible / thread_local! RefCell<u64> set, inlined", &shown, &cell),
     ]
