@@ -333,7 +333,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// assert_eq!(RATE.replace(60).as_deref(), Some(&50));
     /// ```
     pub fn replace(&'static self, value: T) -> Option<Arc<T>> {
-        let displaced = self.write(value, |slot, value| slot.exchange(Some(Shared::new(Arc::new(value)))));
+        let displaced = self.write(value, |slot, value| slot.replace(value));
         displaced.map_or_else(|value| self.refuse(value), former)
     }
 
@@ -440,7 +440,7 @@ impl<T: Send + Sync + 'static> Key<T> {
         let entered = self.write(value, |slot, value| {
             (
                 slot.raw().is_inherited(),
-                slot.exchange(Some(Shared::new(Arc::new(value)))),
+                slot.replace(value),
                 current::owner(|owner| owner.context().serial()),
             )
         });

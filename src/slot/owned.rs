@@ -143,13 +143,18 @@ impl<'a> OwnedRaw<'a> {
 
     /// Puts `new`, of the slot's type, in and gives what was there.
     pub(crate) fn exchange(&self, new: Option<Shared>) -> Displaced<()> {
+        let exposed = new.is_some();
+        self.put(new, exposed)
+    }
+
+    /// The same; `exposed`: whether somebody else may have `new`.
+    fn put(&self, new: Option<Shared>, exposed: bool) -> Displaced<()> {
         let slot = self.slot;
         assert!(
             new.as_ref().is_none_or(|new| new.of().same(self.of)),
             "threadctx: a slot holds its own type only"
         );
         let was_empty = !slot.is_filled();
-        let exposed = new.is_some();
         let new = new.map_or(ptr::null_mut(), |new| new.into_raw().as_ptr());
         if was_empty && !new.is_null() {
             slot.filled.set(self.owner.next_fill());
@@ -324,8 +329,13 @@ impl<'a, T: Send + Sync + 'static> OwnedSlot<'a, T> {
             Ok(displaced) => return displaced,
             Err(new) => new,
         };
-        let Displaced { shared, outgoing, .. } = self.raw.exchange(Some(Shared::new(Arc::new(new))));
+        let Displaced { shared, outgoing, .. } = self.replace(new);
         Displaced { value: None, shared, outgoing }
+    }
+
+    /// Puts `new` in without looking whether it could go in place, and gives the `Arc` that was there.
+    pub(crate) fn replace(&self, new: T) -> Displaced<()> {
+        self.raw.put(Some(Shared::new(Arc::new(new))), false)
     }
 
     /// Replaces in place if `Arc::get_mut` finds nobody else, be it by a count or by a `Weak`.
