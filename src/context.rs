@@ -225,6 +225,11 @@ impl Context {
         self.keys.filled()
     }
 
+    /// The slots of keys, filled or not.
+    pub(crate) fn key_slots(&self) -> impl Iterator<Item = KeySlot<'_>> {
+        self.keys.keyed()
+    }
+
     pub(crate) fn raw_slots(&self) -> impl Iterator<Item = &RawSlot> {
         self.keys.all().chain(self.names().into_iter().flat_map(Names::raw_slots))
     }

@@ -231,10 +231,14 @@ pub(crate) fn find(title: TitleRef<'_>) -> Option<&'static Identity> {
     chain(title).iter().copied().find(|identity| identity.title == title)
 }
 
+/// The identity at `index`, if that was given out.
+pub(crate) fn get(index: usize) -> Option<&'static Identity> {
+    BY_INDEX.get(index).and_then(OnceRef::get)
+}
+
 /// The identity at `index`, at which a slot is filled.
 pub(crate) fn at(index: usize) -> &'static Identity {
-    let identity = BY_INDEX.get(index).and_then(OnceRef::get);
-    identity.expect("an identity can be found by its index before anything is stored for it")
+    get(index).expect("an identity can be found by its index before anything is stored for it")
 }
 
 /// The identities of keys that inherit, in an order that is the same for everybody.

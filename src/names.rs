@@ -288,7 +288,7 @@ impl Context {
     {
         let by_key = || {
             let identity = identity::find(title)?;
-            let value = self.keys.of(identity)?.read(None).ok().flatten()?;
+            let value = self.keys.of(identity)?.read()?;
             Some(value.downcast().map_err(|_| identity.holder()))
         };
         // Between the two looks the owner may move a value from its name to the key: never back.

@@ -9,14 +9,15 @@
 //! |---|---|
 //! | 0 | idle, and nobody but the slot has ever had the present allocation |
 //! | `WRITER` | the owner is replacing the value; readers try again |
-//! | n (low bits) | n readers are between having entered and having a count of their own |
+//! | n (low bits) | n readers are between having entered and having what they came for |
 //! | `EXPOSED` | an `Arc` of the present allocation was handed out at some time |
 //!
 //! *Owner read* ([`OwnedSlot::borrow`]): load the pointer, count the borrow in a plain cell. Nobody else changes the
 //! pointer, so there is nothing to synchronise with.
 //!
-//! *Reader* ([`RawSlot::inspect`]): enter by compare-exchange, setting `EXPOSED`; take a count; leave. No code of the user's
-//! runs inside, so the stay is a handful of instructions, though the scheduler may stretch it.
+//! *Reader* ([`RawSlot::inspect`]): enter by compare-exchange, setting `EXPOSED`; take a count; leave. Who takes no count, but
+//! copies a number or looks at something of ours, leaves `EXPOSED` alone. No code of the user's runs inside, so the stay is a
+//! handful of instructions, though the scheduler may stretch it.
 //!
 //! *Owner write*: from 0 to `WRITER` and the value is the owner's alone: it is replaced in place
 //! ([`OwnedSlot::set_in_place`]). If only `EXPOSED` stands in the way, `Arc::get_mut` decides under `WRITER`; its answer
@@ -37,11 +38,13 @@ use crate::{
 mod owned;
 mod pages;
 mod place;
+mod seen;
 mod shared;
 
 pub(crate) use owned::{Borrowed, Displaced, Outgoing, OwnedRaw, OwnedSlot, Past, RetireList};
 pub(crate) use pages::{At, Pages};
 pub(crate) use place::{KeySlot, KeySlots, Place, PlaceCell};
+pub(crate) use seen::Seen;
 pub(crate) use shared::{Shared, ValueType};
 
 /// The owner is inside; readers keep out and look again.
@@ -95,7 +98,26 @@ unsafe impl Sync for RawSlot {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Busy;
 
-/// A reader between having entered and having a count of its own.
+/// What a reader keeps when it has left.
+#[derive(Clone, Copy)]
+enum Takes {
+    /// A count of the value's.
+    Count,
+    /// Nothing that its owner has to know of.
+    Nothing,
+}
+
+impl Takes {
+    /// What it leaves in the word.
+    fn mark(self) -> u32 {
+        match self {
+            Self::Count => EXPOSED,
+            Self::Nothing => 0,
+        }
+    }
+}
+
+/// A reader between having entered and having what it came for.
 struct Reading<'a>(&'a RawSlot);
 
 /// The owner, with nobody else inside.
@@ -106,11 +128,11 @@ struct Writing<'a> {
 
 impl RawSlot {
     /// Enters as a reader, giving up after `tries` looks (`None`: never).
-    fn enter(&self, tries: Option<u32>) -> Result<Reading<'_>, Busy> {
+    fn enter(&self, tries: Option<u32>, takes: Takes) -> Result<Reading<'_>, Busy> {
         let mut word = self.word.load(Ordering::Relaxed);
         let mut tried: u32 = 0;
         loop {
-            word = match self.enter_from(word) {
+            word = match self.enter_from(word, takes) {
                 Ok(reading) => return Ok(reading),
                 Err(now) => now,
             };
@@ -124,23 +146,28 @@ impl RawSlot {
     }
 
     /// One try to enter; the word as it is now if that did not do.
-    fn enter_from(&self, word: u32) -> Result<Reading<'_>, u32> {
+    fn enter_from(&self, word: u32, takes: Takes) -> Result<Reading<'_>, u32> {
         if word & WRITER != 0 {
             return Err(self.word.load(Ordering::Relaxed));
         }
         // Acquire: pairs with the release in `Writing::leave`; what the owner wrote in place is seen whole. A pointer
         // published without WRITER is ordered by its own swap and load.
         self.word
-            .compare_exchange(word, (word + 1) | EXPOSED, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(word, (word + 1) | takes.mark(), Ordering::Acquire, Ordering::Relaxed)
             .map(|_| Reading(self))
     }
 
     /// Everybody's look at the present value, from inside: `look` is ours, short, and lets nothing panic, wait or drop.
-    fn inspect<R>(&self, tries: Option<u32>, look: impl FnOnce(NonNull<()>) -> R) -> Result<Option<R>, Busy> {
+    fn inspect<R>(
+        &self,
+        tries: Option<u32>,
+        takes: Takes,
+        look: impl FnOnce(NonNull<()>) -> R,
+    ) -> Result<Option<R>, Busy> {
         if !self.is_filled() {
             return Ok(None);
         }
-        let _inside = self.enter(tries)?;
+        let _inside = self.enter(tries, takes)?;
         // Acquire: pairs with the release swap in `publish`, which publishes the new value's contents.
         Ok(NonNull::new(self.value.load(Ordering::Acquire)).map(look))
     }
@@ -303,7 +330,7 @@ impl<T> Deref for Slot<T> {
 impl<T: Send + Sync + 'static> Slot<T> {
     /// Everybody's read: a count of the present value.
     pub(crate) fn read(&self) -> Option<Arc<T>> {
-        let shared = self.raw.inspect(None, |value| {
+        let shared = self.raw.inspect(None, Takes::Count, |value| {
             // SAFETY: by the slot's INVARIANT a count of an `Arc<T>`; the owner, seeing us inside, lets it go to nobody.
             unsafe { Arc::increment_strong_count(value.cast::<T>().as_ptr()) };
             value.cast::<T>().as_ptr()
@@ -316,7 +343,7 @@ impl<T: Send + Sync + 'static> Slot<T> {
     pub(crate) fn look<R>(&self, tries: Option<u32>, look: impl FnOnce(&T) -> R) -> Result<Option<R>, Busy> {
         // SAFETY: by the slot's INVARIANT a count of an `Arc<T>`; the owner, seeing us inside, lets it go to nobody and
         // writes nothing in place.
-        self.raw.inspect(tries, |value| look(unsafe { value.cast::<T>().as_ref() }))
+        self.raw.inspect(tries, Takes::Nothing, |value| look(unsafe { value.cast::<T>().as_ref() }))
     }
 }
 
@@ -329,13 +356,13 @@ mod tests {
     fn a_reader_waits_for_the_owner_to_leave_and_gives_up_when_told_to() {
         let slot = RawSlot::default();
         slot.word.store(WRITER, Ordering::Relaxed);
-        assert!(slot.enter(Some(100)).is_err());
+        assert!(slot.enter(Some(100), Takes::Count).is_err());
         thread::scope(|scope| {
             scope.spawn(|| {
                 thread::sleep(Duration::from_millis(10));
                 slot.word.store(0, Ordering::Release);
             });
-            assert!(slot.enter(Some(u32::MAX)).is_ok());
+            assert!(slot.enter(Some(u32::MAX), Takes::Count).is_ok());
         });
         assert_eq!(slot.word.load(Ordering::Relaxed), EXPOSED, "it has left, and leaves its mark");
     }

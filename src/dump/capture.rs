@@ -266,7 +266,7 @@ impl<'o> Capture<'o> {
                 Err(Busy) => self.counts.busy += 1,
             }
         }
-        let wanted = context.filled_keys().filter(|slot| filter.needs(slot.key().namespace()));
+        let wanted = context.key_slots().filter(|slot| filter.needs(slot.key().namespace()));
         found.extend(wanted.filter_map(found_of_key));
     }
 
@@ -313,32 +313,29 @@ fn carried_name(context: &ContextRef) -> Option<String> {
     registry::context(context.carries()?)?.name().map(str::to_owned)
 }
 
+/// What can be said of the key comes first, and then all looks at the slot in a row, the value's last: if its owner is writing
+/// it, whoever looks takes the line of memory from the owner, which takes it back before the next look.
 fn found_of_key(slot: KeySlot<'_>) -> Option<Found> {
     let key = slot.key();
-    let shown = key.shown();
+    let (shown, value_type) = (key.shown(), key.value_type());
+    if !slot.raw().is_filled() {
+        return None;
+    }
+    let ((written, writes), inherited) = (slot.raw().history(), slot.raw().is_inherited());
     let subject = match shown.renderer() {
-        Some(_) => match slot.read(LOOKS) {
+        Some(_) => match slot.see(LOOKS) {
             Ok(value) => Subject::Value(Held::new(value?)),
             Err(Busy) => Subject::Busy,
         },
         None => Subject::Untouched,
     };
-    let ((written, writes), inherited) = (slot.raw().history(), slot.raw().is_inherited());
-    Some(Found {
-        title: Title::OfKey(key),
-        value_type: key.value_type(),
-        shown,
-        subject,
-        written,
-        writes,
-        inherited,
-    })
+    Some(Found { title: Title::OfKey(key), value_type, shown, subject, written, writes, inherited })
 }
 
 fn found_of_name(slot: &Slot<Named>) -> Result<Option<Found>, Busy> {
     let look = |named: &Named| {
         let shown = shown_of_name(&named.about);
-        (named.about.clone(), shown, shown.renderer().map(|_| named.value.clone()))
+        (named.about.clone(), shown, shown.renderer().map(|_| named.value.see()))
     };
     let Some((About { title, value_type, .. }, shown, value)) = slot.look(LOOKS, look)? else {
         return Ok(None);

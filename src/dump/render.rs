@@ -11,20 +11,21 @@ use super::{
     picture::{Content, Json, Problem},
     shown::{Bounded, Shown},
 };
-use crate::{own_thread, panics, slot::Shared, sync::thread_cells};
+use crate::{own_thread, panics, slot::Seen, sync::thread_cells};
 
 #[cfg(any(loom, shuttle))]
 use crate::sync::LocalCell;
 
-/// A count of a value, which may be the last one by the time it goes: a panic in the value's drop is contained.
-pub(super) struct Held(Option<Shared>);
+/// A value that was seen. If that is a count, it may be the last one by the time it goes: a panic in the value's drop is
+/// contained.
+pub(super) struct Held(Option<Seen>);
 
 impl Held {
-    pub(super) fn new(value: Shared) -> Self {
+    pub(super) fn new(value: Seen) -> Self {
         Self(Some(value))
     }
 
-    fn value(&self) -> &Shared {
+    fn value(&self) -> &Seen {
         self.0.as_ref().expect("it is there until the drop")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{marker::PhantomData, mem, ptr};
 
-use super::{At, Busy, Pages, RawSlot, Shared, Slot};
+use super::{At, Busy, Pages, RawSlot, Seen, Shared, Slot, Takes};
 use crate::{
     identity::{self, Identity},
     sync::{Ordering, StaticUsize},
@@ -104,6 +104,11 @@ impl KeySlots {
         filled.map(|(index, slot)| KeySlot { key: identity::at(index), slot })
     }
 
+    /// The slots that have a key, filled or not, none of which has been looked at.
+    pub(crate) fn keyed(&self) -> impl Iterator<Item = KeySlot<'_>> {
+        self.0.iter().filter_map(|(index, slot)| Some(KeySlot { key: identity::get(index)?, slot }))
+    }
+
     /// Every slot there is, filled or not.
     pub(crate) fn all(&self) -> impl Iterator<Item = &RawSlot> {
         self.0.iter().map(|(_, slot)| slot)
@@ -128,13 +133,28 @@ impl<'a> KeySlot<'a> {
         self.slot
     }
 
-    /// Everybody's read of the value: a count of it. Gives up after `tries` looks at a busy slot (`None`: never).
-    pub(crate) fn read(self, tries: Option<u32>) -> Result<Option<Shared>, Busy> {
-        self.slot.inspect(tries, |value| {
+    /// Everybody's read of the value: a count of it.
+    pub(crate) fn read(self) -> Option<Shared> {
+        self.inspect(None, Takes::Count, Shared::clone).unwrap_or(None)
+    }
+
+    /// A dump's look at the value. Gives up after `tries` looks at a busy slot (`None`: never).
+    pub(crate) fn see(self, tries: Option<u32>) -> Result<Option<Seen>, Busy> {
+        let takes = if self.key.value_type().is_copied() { Takes::Nothing } else { Takes::Count };
+        self.inspect(tries, takes, Shared::see)
+    }
+
+    fn inspect<R>(
+        self,
+        tries: Option<u32>,
+        takes: Takes,
+        look: impl FnOnce(&Shared) -> R,
+    ) -> Result<Option<R>, Busy> {
+        self.slot.inspect(tries, takes, |value| {
             // SAFETY: a count of the key's type, by the INVARIANTs of `KeySlot` and `RawSlot`; the owner, seeing us
-            // inside, lets it go to nobody, and ours is never dropped.
+            // inside, lets it go to nobody and writes nothing in place, and ours is never dropped.
             let value = mem::ManuallyDrop::new(unsafe { Shared::from_raw(value, self.key.value_type()) });
-            Shared::clone(&value)
+            look(&value)
         })
     }
 }

@@ -8,6 +8,7 @@ use std::{
     ptr::{self, NonNull},
 };
 
+use super::seen::{Copied, Seen};
 use crate::sync::Arc;
 
 /// What is known of a type once its name is gone from the signature.
@@ -17,6 +18,8 @@ pub(crate) struct ValueType {
     share: unsafe fn(NonNull<()>),
     release: unsafe fn(NonNull<()>),
     any: unsafe fn(NonNull<()>) -> NonNull<dyn Any + Send + Sync>,
+    is_copied: fn() -> bool,
+    copy: unsafe fn(NonNull<()>) -> Option<Copied>,
 }
 
 impl ValueType {
@@ -28,6 +31,8 @@ impl ValueType {
                 share: share::<T>,
                 release: release::<T>,
                 any: any::<T>,
+                is_copied: Copied::takes::<T>,
+                copy: copy::<T>,
             }
         }
     }
@@ -38,6 +43,11 @@ impl ValueType {
 
     pub(crate) fn is<T: Send + Sync + 'static>(&self) -> bool {
         self.same(Self::of::<T>())
+    }
+
+    /// Whether a dump [sees](Shared::see) values of this type by a copy.
+    pub(super) fn is_copied(&self) -> bool {
+        (self.is_copied)()
     }
 
     pub(crate) fn same(&self, other: &Self) -> bool {
@@ -64,6 +74,13 @@ unsafe fn release<T>(value: NonNull<()>) {
 /// None: no memory is touched. It is unsafe so that only an owner of the right pointer finds it callable.
 unsafe fn any<T: Any + Send + Sync>(value: NonNull<()>) -> NonNull<dyn Any + Send + Sync> {
     value.cast::<T>()
+}
+
+/// # Safety
+/// `value` is of an `Arc<T>` that is alive, and nobody writes it meanwhile.
+unsafe fn copy<T: 'static>(value: NonNull<()>) -> Option<Copied> {
+    // SAFETY: the caller's promise.
+    Copied::of(unsafe { value.cast::<T>().as_ref() })
 }
 
 /// One strong count of an `Arc` of some type.
@@ -125,6 +142,13 @@ impl Shared {
         let any = unsafe { (self.of.any)(self.value) };
         // SAFETY: our strong count keeps the value alive and shared for as long as `self` is borrowed.
         unsafe { any.as_ref() }
+    }
+
+    /// The value as a dump keeps it.
+    pub(crate) fn see(&self) -> Seen {
+        // SAFETY: by the INVARIANT of this type; our strong count keeps the value alive and shared.
+        let copied = unsafe { (self.of.copy)(self.value) };
+        copied.map_or_else(|| Seen::Counted(self.clone()), Seen::Copied)
     }
 
     pub(crate) fn of(&self) -> &'static ValueType {

@@ -35,6 +35,48 @@ fn slot_a_write_against_two_readers() {
 }
 
 #[test]
+fn slot_a_look_that_takes_no_count_against_writes() {
+    model("a look that takes no count, two writes", 5, || {
+        let key = key();
+        set(key, 1);
+        let owner = get_thread_ctx().handle();
+        let looker = thread::spawn(move || {
+            let first = key.look_in(&owner, Tracked::read);
+            let second = key.look_in(&owner, Tracked::read);
+            assert!(first.is_some() && second >= first, "values do not go back: {first:?}, {second:?}");
+        });
+        set(key, 2);
+        set(key, 3);
+        looker.join().unwrap();
+        assert_eq!(key.with(Tracked::read), Some(3));
+        exit_thread_ctx();
+    });
+}
+
+#[test]
+fn slot_a_look_that_takes_no_count_beside_a_reader_that_does() {
+    model("a look that takes no count, a reader, a write", 1, || {
+        let key = key();
+        set(key, 1);
+        let owner = get_thread_ctx().handle();
+        let looker = {
+            let owner = owner.clone();
+            thread::spawn(move || key.look_in(&owner, Tracked::read))
+        };
+        let reader = thread::spawn(move || {
+            let kept = key.get_in(&owner).expect("there is a value at any time");
+            let before = kept.read();
+            (before, kept.read())
+        });
+        set(key, 2);
+        assert!(matches!(looker.join().unwrap(), Some(1 | 2)));
+        let (before, after) = reader.join().unwrap();
+        assert_eq!(before, after, "what was handed out was written in place");
+        exit_thread_ctx();
+    });
+}
+
+#[test]
 fn slot_what_a_reader_keeps_does_not_change() {
     model("a reader that keeps its count", 4, || {
         let key = key();
