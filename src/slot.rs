@@ -129,7 +129,9 @@ struct Writing<'a> {
 impl RawSlot {
     /// Enters as a reader, giving up after `tries` looks (`None`: never).
     fn enter(&self, tries: Option<u32>, takes: Takes) -> Result<Reading<'_>, Busy> {
-        let mut word = self.word.load(Ordering::Relaxed);
+        // A guess: as the word of a slot is that its owner writes again and again. If it is wrong, the word is known now, and
+        // its line of memory is here; a load would have asked for the line to read it, and then again to write it.
+        let mut word = 0;
         let mut tried: u32 = 0;
         loop {
             word = match self.enter_from(word, takes) {
@@ -139,6 +141,8 @@ impl RawSlot {
             tried = tried.wrapping_add(1);
             match tries {
                 Some(most) if tried >= most => return Err(Busy),
+                // It is only not as it was thought to be.
+                _ if word & WRITER == 0 => {}
                 _ if tried % SPINS == 0 => yield_now(),
                 _ => spin_loop(),
             }
@@ -164,9 +168,6 @@ impl RawSlot {
         takes: Takes,
         look: impl FnOnce(NonNull<()>) -> R,
     ) -> Result<Option<R>, Busy> {
-        if !self.is_filled() {
-            return Ok(None);
-        }
         let _inside = self.enter(tries, takes)?;
         // Acquire: pairs with the release swap in `publish`, which publishes the new value's contents.
         Ok(NonNull::new(self.value.load(Ordering::Acquire)).map(look))
