@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::os;
 
-/// Nanoseconds since some moment in the past, never 0.
+/// Nanoseconds since some moment in the past, odd, and so never 0.
 #[inline]
 pub(crate) fn now() -> u64 {
-    os::coarse_nanoseconds().max(1)
+    os::coarse_nanoseconds() | 1
 }
 
 /// How long ago `then` was, as [`now`] gave it.

@@ -241,8 +241,8 @@ impl RawSlot {
     /// Notes the time of a write of the owner's.
     pub(crate) fn stamp(&self) {
         // Relaxed, and no read-modify-write: the owner alone writes them.
-        self.written.store(clock::now(), Ordering::Relaxed);
         self.writes.store(self.writes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.written.store(clock::now(), Ordering::Relaxed);
     }
 
     /// The retired values of this slot, unless some may be borrowed. Called after a write that found nobody inside:

@@ -23,7 +23,7 @@ struct Page<S> {
 
 /// Where an entry is: page and offset in bytes, worked out once so that the hot path need not.
 ///
-/// INVARIANT: the offset is that of one of a page's entries.
+/// INVARIANT: the offset is that of one of a page's entries, whether the page is there or not.
 pub(crate) struct At<S> {
     page: usize,
     offset: usize,
@@ -41,6 +41,10 @@ impl<S> Copy for At<S> {}
 impl<S> At<S> {
     /// In a page that there never is: a look-up finds nothing.
     pub(crate) const NOWHERE: Self = Self::from_parts((usize::MAX, 0));
+
+    pub(super) fn is_nowhere(self) -> bool {
+        self.page == Self::NOWHERE.page
+    }
 
     pub(crate) fn index(index: usize) -> Self {
         Self::from_parts((index / PAGE, index % PAGE * size_of::<S>()))

@@ -10,7 +10,7 @@ use crate::{
 
 /// Where a key's slot is in every context.
 ///
-/// INVARIANT: `at` is `At::NOWHERE` or that of an identity whose type is `T`.
+/// INVARIANT: `at` is nowhere or that of an identity whose type is `T`.
 pub(crate) struct Place<T> {
     at: At<RawSlot>,
     of: PhantomData<fn() -> T>,
@@ -31,7 +31,7 @@ impl<T: Send + Sync + 'static> Place<T> {
     }
 
     pub(crate) fn is_nowhere(self) -> bool {
-        self.at.parts() == At::<RawSlot>::NOWHERE.parts()
+        self.at.is_nowhere()
     }
 }
 
@@ -53,7 +53,7 @@ impl<T> PlaceCell<T> {
         // Acquire: pairs with the release in `set`. Whoever finds the page there finds the offset that goes with it, and the
         // identity counted.
         let page = self.page.load(Ordering::Acquire);
-        // Relaxed: as above. Each that sets it stores the same.
+        // Relaxed: as above. Each that sets it stores the same. Whoever finds no page may find the offset all the same.
         let offset = self.offset.load(Ordering::Relaxed);
         Place { at: At::from_parts((page, offset)), of: PhantomData }
     }

@@ -34,7 +34,8 @@ use crate::{Ident, TaskId};
 
 /// Small, since each entry and each bucket is another step to interleave.
 pub(crate) const FIRST_BUCKET: usize = 1;
-pub(crate) const PAGE: usize = 1;
+/// Two, so that a place is more than its page.
+pub(crate) const PAGE: usize = 2;
 pub(crate) const FIRST_PAGES: usize = 1;
 pub(crate) const CHAINS: usize = 1;
 

@@ -1,4 +1,4 @@
-//! The pages of slots, of which a context gets more while others look. In a model each has one slot, and the first array has
+//! The pages of slots, of which a context gets more while others look. In a model each has two slots, and the first array has
 //! room for one.
 
 use threadctx::{Key, exit_thread_ctx, get_thread_ctx};
@@ -6,13 +6,14 @@ use threadctx::{Key, exit_thread_ctx, get_thread_ctx};
 use super::{Tracked, leaked, read_in, set, thread};
 use crate::model;
 
-/// Keys that have their places, so that nothing but the pages is new.
+/// Keys on three pages, which have their places, so that nothing but the pages is new.
 fn keys() -> [&'static Key<Tracked>; 3] {
-    ["a", "b", "c"].map(|name| {
+    let [a, _, b, _, c] = ["a", "beside a", "b", "beside b", "c"].map(|name| {
         let key = leaked(Key::new("model", name));
         key.check().expect("nobody else has the name");
         key
-    })
+    });
+    [a, b, c]
 }
 
 #[test]
