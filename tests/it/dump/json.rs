@@ -1,6 +1,10 @@
 //! The JSON: the fields that tools rely on.
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use threadctx::{DumpOptions, Key, Snapshot, contexts, dump, get_thread_ctx};
@@ -39,6 +43,48 @@ fn the_frame_says_what_it_is_of_whom_and_under_which_limits() {
     for count in ["contexts", "values", "secret", "truncated", "busy", "left_out"] {
         assert!(json["counts"][count].is_u64(), "{count}");
     }
+}
+
+#[test]
+fn values_of_simple_types_are_shown_as_they_are() {
+    const NS: &str = "json simple";
+    /// Each as JSON, which is the type's own, and by name, as its `Debug` has it.
+    macro_rules! shown {
+        ($($name:literal: $of:ty = $value:expr,)*) => {$(
+            static_key!($name, $of).set($value);
+            get_thread_ctx().namespace(NS).insert(concat!($name, " by name"), $value).unwrap();
+            let dump = of(NS);
+            assert_eq!(value(&dump, $name)["value"], json!($value), $name);
+            assert_eq!(value(&dump, concat!($name, " by name"))["value"], format!("{:?}", $value), $name);
+        )*};
+    }
+    macro_rules! static_key {
+        ($name:literal, $of:ty) => {{
+            static KEY: Key<$of> = Key::new(NS, $name).json();
+            &KEY
+        }};
+    }
+    shown! {
+        "bool": bool = true,
+        "char": char = 'ä',
+        "u8": u8 = u8::MAX,
+        "u16": u16 = u16::MAX,
+        "u32": u32 = u32::MAX,
+        "u64": u64 = u64::MAX,
+        "usize": usize = usize::MAX,
+        "i8": i8 = i8::MIN,
+        "i16": i16 = i16::MIN,
+        "i32": i32 = i32::MIN,
+        "i64": i64 = i64::MIN,
+        "isize": isize = isize::MIN,
+        "f32": f32 = 0.5,
+        "f64": f64 = -0.25,
+        "text": &'static str = "text",
+        "duration": Duration = Duration::new(1, 2),
+    }
+    let now = Instant::now();
+    get_thread_ctx().namespace(NS).insert("instant", now).unwrap();
+    assert_eq!(value(&of(NS), "instant")["value"], format!("{now:?}"));
 }
 
 #[test]
