@@ -196,8 +196,13 @@ pub(crate) fn owner<R>(code: impl FnOnce(Owner<'_>) -> R) -> Option<R> {
     Some(code(Owner::of(context)))
 }
 
-/// The owner's read of a slot.
+/// The owner's read of a slot, if it is the only one.
 #[inline]
+pub(crate) fn borrow_alone<T: Send + Sync + 'static>(place: Place<T>) -> Option<Borrowed<T>> {
+    owner(|owner| owner.slot(place)?.borrow_alone())?
+}
+
+/// The owner's read of a slot.
 pub(crate) fn borrow<T: Send + Sync + 'static>(place: Place<T>) -> Option<Borrowed<T>> {
     owner(|owner| owner.slot(place)?.borrow())?
 }

@@ -250,7 +250,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// ```
     #[inline]
     pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Option<R> {
-        match current::borrow(self.place.get()) {
+        match current::borrow_alone(self.place.get()) {
             Some(value) => Some(f(&value)),
             None => self.find_for(f),
         }
@@ -260,7 +260,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     #[cold]
     #[inline(never)]
     fn find_for<R>(&'static self, f: impl FnOnce(&T) -> R) -> Option<R> {
-        let value = self.find()?;
+        let value = current::borrow(self.place.get()).or_else(|| self.find())?;
         Some(f(&value))
     }
 

@@ -293,13 +293,26 @@ impl<'a, T: Send + Sync + 'static> OwnedSlot<'a, T> {
         Self { raw, of: PhantomData }
     }
 
-    /// The owner's read: no atomic beyond a relaxed load.
+    /// The owner's read when no other borrow is open and nothing is noted: no atomic beyond a relaxed load.
+    ///
+    /// The count is compared and stored, never added to: a read that had to load what the one before has just stored would
+    /// wait for it longer than for all the rest.
     #[inline]
+    pub(crate) fn borrow_alone(&self) -> Option<Borrowed<T>> {
+        if self.raw.slot.owner.get() == 0 { self.borrow_as(1) } else { None }
+    }
+
+    /// The owner's read in every other case.
     pub(crate) fn borrow(&self) -> Option<Borrowed<T>> {
+        self.borrow_as((self.raw.slot.owner.get() & !FRESH) + 1)
+    }
+
+    #[inline]
+    fn borrow_as(&self, noted: u32) -> Option<Borrowed<T>> {
         let slot = self.raw.slot;
         // Relaxed: the owner stored it.
         let value = NonNull::new(slot.value.load(Ordering::Relaxed))?.cast();
-        slot.owner.set((slot.owner.get() & !FRESH) + 1);
+        slot.owner.set(noted);
         Some(Borrowed { value, slot: NonNull::from(slot), context: NonNull::from(self.raw.owner.context()) })
     }
 
@@ -404,18 +417,23 @@ impl<T> Drop for Borrowed<T> {
     fn drop(&mut self) {
         // SAFETY: the slot lives in its context, which exit keeps while a borrow is counted (`Owner::park`).
         let slot = unsafe { self.slot.as_ref() };
-        let owner = slot.owner.get() - 1;
-        slot.owner.set(owner);
-        if owner & RETIRED != 0 {
-            end_of_borrow(self.context, self.slot);
+        match slot.owner.get() {
+            1 => slot.owner.set(0),
+            _ => end_of_borrow(self.context, self.slot),
         }
     }
 }
 
-/// A write or an exit went past a borrow that has just ended: what had to wait for it goes now, if it was the last.
+/// The end of a borrow that is not the only one, or that a write or an exit went past: what had to wait for it goes now, if it
+/// was the last.
 #[cold]
 fn end_of_borrow(context: NonNull<Context>, slot: NonNull<RawSlot>) {
-    drop(current::end_of_borrow(context, slot));
+    // SAFETY: as in the drop of `Borrowed`, which this is a part of.
+    let noted = &unsafe { slot.as_ref() }.owner;
+    noted.set(noted.get() - 1);
+    if noted.get() & RETIRED != 0 {
+        drop(current::end_of_borrow(context, slot));
+    }
 }
 
 #[cfg(all(test, not(loom), not(shuttle)))]
