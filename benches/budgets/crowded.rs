@@ -15,7 +15,7 @@ static KEY: Key<u64> = Key::new("crowded", "value").json();
 
 const CONTEXTS: usize = 100_000;
 /// Turns with the dump and without it.
-const TURNS: usize = 25;
+const TURNS: usize = 7;
 
 pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
     let _crowd = Crowd::of(plan.scaled(CONTEXTS, 10), || KEY.set(7));

@@ -18,7 +18,7 @@ use crate::{
 };
 
 const CONTEXTS: usize = 10_000;
-const ROUNDS: usize = 25;
+const ROUNDS: usize = 9;
 
 macro_rules! keys {
     ($($name:ident)*) => { [$(Key::new("dumped", stringify!($name)).json()),*] };

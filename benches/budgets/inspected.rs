@@ -15,7 +15,7 @@ static KEY: Key<u64> = Key::new("inspected", "value").debug();
 
 /// Turns of being looked at, of being left alone, and of a busy thread that only works beside it. The figures of each turn
 /// are taken for themselves, so that one in which the scheduler took the core away spoils no other.
-const TURNS: usize = 15;
+const TURNS: usize = 5;
 
 pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
     KEY.set(7);

@@ -45,7 +45,7 @@ mod writers;
 use row::Row;
 use timing::{LEAST_LOOP_COST, Plan, least_loop_cost, loop_cost};
 
-/// Each subject measures its rows, in a process of its own: none finds the keys and the heap that another one left.
+/// Each subject measures its rows, in processes of its own: none finds the keys and the heap that another one left.
 type Subject = fn(&Plan) -> Vec<Row>;
 
 const SUBJECTS: [(&str, Subject); 10] = [
@@ -85,9 +85,17 @@ struct Args {
     alone: bool,
 }
 
+/// So many processes for each subject, one after the other with those of all others in between. Where a process's memory
+/// lies, and how the machine does for a minute, is luck that all rounds of one process share.
+const PROCESSES: usize = 5;
+
+/// In one process.
+const ROUNDS: usize = 41;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let plan = Plan::new(args.quick);
+    let plan = Plan { rounds: plan.scaled(ROUNDS, plan.rounds), ..plan };
     if args.alone {
         let rows: Vec<_> = wanted(&args).flat_map(|(_, measure)| measure(&plan)).collect();
         println!("{}", serde_json::to_string(&rows).expect("rows can be written"));
@@ -107,13 +115,23 @@ fn main() -> ExitCode {
 }
 
 fn measure(args: &Args, plan: &Plan) -> Vec<Row> {
+    let processes = plan.scaled(PROCESSES, 1);
     println!(
-        "loop: {:.2} ns, subtracted; medians of {} rounds (quartiles)",
+        "loop: {:.2} ns, subtracted; medians of {processes} processes (quartiles), and in each of {} rounds",
         loop_cost(&Plan { rounds: plan.scaled(1_000, 3), ..*plan }).low,
         plan.rounds
     );
+    let subjects: Vec<_> = wanted(args).map(|(name, _)| *name).collect();
+    let mut measured: Vec<Vec<Vec<Row>>> = vec![Vec::new(); subjects.len()];
+    for number in 1..=processes {
+        for (subject, measured) in subjects.iter().zip(&mut measured) {
+            eprint!("\r{number} of {processes}: {subject:<12}");
+            measured.push(measured_alone(subject, plan));
+        }
+    }
+    eprintln!();
     println!("{}", Row::heading());
-    let rows = wanted(args).flat_map(|(name, _)| measured_alone(name, plan));
+    let rows = measured.into_iter().flat_map(Row::medians);
     rows.inspect(|row| println!("{row}")).collect()
 }
 

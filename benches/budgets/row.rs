@@ -1,13 +1,13 @@
 //! One line of the result.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{page, timing::Figures};
 
 /// Ours beside theirs, and how much ours may be.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
     name: String,
     unit: Unit,
@@ -45,9 +45,25 @@ impl Row {
 
     fn with(name: String, unit: Unit, ours: Figures, theirs: Option<Figures>, budget: Option<f64>) -> Self {
         let ratio = theirs.as_ref().map(|theirs| ours.ratio_to(theirs));
-        // A ratio that is not a number is over as well.
-        let holds = budget.zip(ratio).is_none_or(|(budget, ratio)| ratio <= budget);
-        Self { name, unit, ours, theirs, ratio, budget, over: !holds }
+        Self { name, unit, ours, theirs, ratio, budget, over: is_over(ratio, budget) }
+    }
+
+    /// Of rows that several processes measured, each the same ones, the medians.
+    pub(crate) fn medians(processes: Vec<Vec<Self>>) -> Vec<Self> {
+        let mut processes: Vec<_> = processes.into_iter().map(Vec::into_iter).collect();
+        iter::from_fn(|| processes.iter_mut().map(Iterator::next).collect()).map(Self::median).collect()
+    }
+
+    fn median(rows: Vec<Self>) -> Self {
+        let of = |figure: fn(&Self) -> Option<f64>| {
+            let figures: Option<Vec<_>> = rows.iter().map(figure).collect();
+            figures.map(Figures::of)
+        };
+        let ours = of(|row| Some(row.ours.median)).expect("each has that");
+        let theirs = of(|row| row.theirs.as_ref().map(|theirs| theirs.median));
+        let ratio = of(|row| row.ratio).map(|ratios| ratios.median);
+        let Self { name, unit, budget, .. } = rows[0].clone();
+        Self { name, unit, ours, theirs, ratio, budget, over: is_over(ratio, budget) }
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -87,6 +103,11 @@ impl Row {
             (Some(_), true) => "OVER",
         }
     }
+}
+
+/// A ratio that is not a number is over as well.
+fn is_over(ratio: Option<f64>, budget: Option<f64>) -> bool {
+    !budget.zip(ratio).is_none_or(|(budget, ratio)| ratio <= budget)
 }
 
 impl fmt::Display for Row {
