@@ -48,10 +48,10 @@ impl Row {
         Self { name, unit, ours, theirs, ratio, budget, over: is_over(ratio, budget) }
     }
 
-    /// Of rows that several processes measured, each the same ones, the medians.
-    pub(crate) fn medians(processes: Vec<Vec<Self>>) -> Vec<Self> {
-        let mut processes: Vec<_> = processes.into_iter().map(Vec::into_iter).collect();
-        iter::from_fn(|| processes.iter_mut().map(Iterator::next).collect()).map(Self::median).collect()
+    /// Of the same rows, measured several times, the medians.
+    pub(crate) fn medians(times: Vec<Vec<Self>>) -> Vec<Self> {
+        let mut times: Vec<_> = times.into_iter().map(Vec::into_iter).collect();
+        iter::from_fn(|| times.iter_mut().map(Iterator::next).collect()).map(Self::median).collect()
     }
 
     fn median(rows: Vec<Self>) -> Self {
