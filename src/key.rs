@@ -487,13 +487,6 @@ impl<T: Send + Sync + 'static> Key<T> {
         by_key().or_else(by_name).or_else(by_key)
     }
 
-    /// For models: a look that takes no count, as a dump's at a number, of which a checker sees nothing.
-    #[cfg(any(loom, shuttle))]
-    pub fn look_in<R>(&'static self, context: &ContextRef, look: impl FnOnce(&T) -> R) -> Option<R> {
-        let slot = context.readable()?.keys.get(self.known_place()?)?;
-        slot.look(None, look).unwrap_or(None)
-    }
-
     /// The live contexts that have a value, with it, oldest first. Contexts that come later are not among them.
     ///
     /// ```
@@ -704,7 +697,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     }
 
     /// The key's place, for a look at other contexts; `None` instead of a panic after this thread's exit.
-    fn known_place(&'static self) -> Option<Place<T>> {
+    pub(crate) fn known_place(&'static self) -> Option<Place<T>> {
         match self.try_place() {
             Ok(place) => Some(place),
             Err(_) if current::is_gone() => None,

@@ -19,6 +19,8 @@ mod checker;
 #[expect(unsafe_code, reason = "neither checker has an `Arc` with a `Weak` whose counts it sees")]
 #[path = "model_arc.rs"]
 mod arc;
+#[path = "model_look.rs"]
+mod look;
 #[path = "model_once.rs"]
 mod once;
 
