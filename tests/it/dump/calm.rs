@@ -60,6 +60,34 @@ fn while_a_renderer_waits_for_a_lock_of_its_owner_the_owner_and_everybody_else_g
 }
 
 #[test]
+fn a_value_that_is_written_while_it_is_rendered_stays_as_it_was_found() {
+    /// Looks at its number twice, and in between lets its owner write: on the thread of that name, since other tests may dump
+    /// it as well.
+    struct Twice(u8, Arc<[Barrier; 2]>);
+    impl fmt::Debug for Twice {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{}", self.0)?;
+            if thread::current().name() == Some("calm twice") {
+                self.1.iter().for_each(|barrier| _ = barrier.wait());
+            }
+            write!(f, " {}", self.0)
+        }
+    }
+    static KEY: Key<Twice> = Key::new("calm twice", "key").debug();
+    within_a_minute(|| {
+        let barriers = Arc::new([Barrier::new(2), Barrier::new(2)]);
+        KEY.set(Twice(1, Arc::clone(&barriers)));
+        let named = thread::Builder::new().name("calm twice".to_owned());
+        let dumper = named.spawn(|| of("calm twice")).unwrap();
+        barriers[0].wait();
+        KEY.set(Twice(2, Arc::clone(&barriers)));
+        barriers[1].wait();
+        assert_eq!(value(&dumper.join().unwrap(), "key")["value"], "1 1");
+        KEY.take();
+    });
+}
+
+#[test]
 fn a_dump_may_be_taken_while_values_are_written_and_threads_come_and_go() {
     static KEY: Key<u64> = Key::new("calm storm", "key").debug();
     within_a_minute(|| {
