@@ -237,8 +237,8 @@ impl RawSlot {
         self.owner.set(if on { self.owner.get() | bit } else { self.owner.get() & !bit });
     }
 
-    #[inline]
     /// Notes the time of a write of the owner's.
+    #[inline]
     pub(crate) fn stamp(&self) {
         // Relaxed, and no read-modify-write: the owner alone writes them.
         self.writes.store(self.writes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
