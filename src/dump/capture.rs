@@ -9,7 +9,7 @@ use super::{
     findings,
     options::DumpOptions,
     order::Order,
-    picture::{DumpCounts, DumpedContext, DumpedValue, End, Head, Limit, SCHEMA, Title},
+    picture::{DumpCounts, DumpedContext, DumpedValue, End, Head, Limit, SCHEMA, Stamp, Title},
     process,
     render::{Held, Renderer, Subject},
     shown::Shown,
@@ -138,7 +138,7 @@ impl<'o> Capture<'o> {
         *(if picture.is_task() { &mut counts.tasks } else { &mut counts.threads }) += 1;
         for value in &picture.values {
             counts.values += 1;
-            counts.value_bytes += value.text().map_or(0, str::len);
+            counts.value_bytes += value.size();
             counts.secret += usize::from(value.is_secret());
             counts.truncated += usize::from(value.truncated);
             counts.busy += usize::from(value.problem.is_some_and(|problem| problem.is_busy()));
@@ -208,7 +208,6 @@ impl<'o> Capture<'o> {
     /// One value, rendered as its key says, unless a limit leaves it out, which is counted.
     fn value(&mut self, number: usize, found: &Found, now: u64) -> Option<DumpedValue> {
         let Found { title, value_type, shown, subject, written, writes, inherited } = found;
-        let (shown, written) = (*shown, *written);
         let type_name = value_type.name();
         let frame = self.frame(title, type_name);
         let left = self.time_left().filter(|_| self.fits(frame));
@@ -216,20 +215,19 @@ impl<'o> Capture<'o> {
             self.counts.values_left_out += 1;
             return None;
         };
-        let rendered = self.renderer.render(number, (shown, subject), left);
-        if !self.fits(cost(rendered.content.text())) {
+        let rendered = self.renderer.render(number, (*shown, subject), left);
+        if !self.fits(cost(&rendered.text)) {
             self.counts.values_left_out += 1;
             return None;
         }
-        let is_stamped = written != 0;
+        let age_us = now.saturating_sub(*written) / 1_000;
+        let stamp = Stamp { age_us, writes: *writes, inherited: *inherited };
         Some(DumpedValue {
             title: title.clone(),
             type_name,
-            value: rendered.content,
-            age_us: is_stamped.then(|| now.saturating_sub(written) / 1_000),
-            writes: is_stamped.then_some(*writes),
-            inherited: is_stamped.then_some(*inherited),
-            shown: shown.name(),
+            text: rendered.text,
+            stamp: (*written != 0).then_some(stamp),
+            kind: shown.kind(),
             truncated: rendered.is_cut,
             problem: rendered.problem,
         })

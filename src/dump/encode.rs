@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::picture::{Content, DumpedContext, DumpedValue, Title};
+use super::picture::{Content, DumpedContext, DumpedValue, Stamp, Title};
 
 /// Encodes one context after the other.
 #[derive(Default)]
@@ -47,18 +47,21 @@ impl Encoder {
             Title::OfKey(key) => out.extend_from_slice(self.of_key(key.index(), value)),
             Title::OfName(_) => beginning(out, value),
         }
-        match &value.value {
+        match value.content() {
+            Content::None => {}
             Content::Json(json) => {
                 out.extend_from_slice(b",\"value\":");
-                out.extend_from_slice(json.text().as_bytes());
+                out.extend_from_slice(json.as_bytes());
             }
-            other => field(out, ",\"value\":", (!other.is_none()).then(|| other.text())),
+            _ => field(out, ",\"value\":", Some(&*value.text)),
         }
-        field(out, ",\"age_us\":", value.age_us);
-        field(out, ",\"writes\":", value.writes);
-        field(out, ",\"inherited\":", value.inherited);
+        if let Some(Stamp { age_us, writes, inherited }) = value.stamp {
+            field(out, ",\"age_us\":", Some(age_us));
+            field(out, ",\"writes\":", Some(writes));
+            field(out, ",\"inherited\":", Some(inherited));
+        }
         out.extend_from_slice(b",\"shown\":\"");
-        out.extend_from_slice(value.shown.as_bytes());
+        out.extend_from_slice(value.kind.name().as_bytes());
         out.push(b'"');
         field(out, ",\"truncated\":", value.truncated.then_some(true));
         field(out, ",\"problem\":", value.problem);

@@ -116,8 +116,8 @@ impl Condition {
     /// A text in quotes is met with or without them.
     fn is_met_by(&self, value: &DumpedValue) -> bool {
         let Some(text) = value.text() else { return false };
-        let unquoted = match &value.value {
-            Content::Json(json) => serde_json::from_str::<String>(json.text()).ok(),
+        let unquoted = match value.content() {
+            Content::Json(json) => serde_json::from_str::<String>(json).ok(),
             _ => text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).map(str::to_owned),
         };
         self.text.matches(text) || unquoted.is_some_and(|text| self.text.matches(&text))

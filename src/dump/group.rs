@@ -55,7 +55,7 @@ impl<'p> Group<'p> {
         Self {
             count: 1,
             ranges: vec![Range { first: who.clone(), last: who }],
-            ages: sample.values.iter().map(|value| same(value.age_us)).collect(),
+            ages: sample.values.iter().map(|value| same(value.age_us())).collect(),
             last_write: same(sample.last_write_us_ago),
             run_state: sample.run_state,
             unlisted: 0,
@@ -68,7 +68,7 @@ impl<'p> Group<'p> {
     pub(super) fn add(&mut self, place: usize, context: &DumpedContext) {
         self.count += 1;
         for (ages, value) in self.ages.iter_mut().zip(&context.values) {
-            widen(ages, value.age_us);
+            widen(ages, value.age_us());
         }
         widen(&mut self.last_write, context.last_write_us_ago);
         self.run_state = self.run_state.filter(|state| context.run_state == Some(state));
@@ -139,9 +139,9 @@ fn is_plain(context: &DumpedContext) -> bool {
 }
 
 /// All that a reader of the text sees of it, but for its age.
-fn parts(value: &DumpedValue) -> (&str, &str, &str, &str, &str, bool, Option<bool>) {
-    let DumpedValue { type_name, shown, value: content, truncated, inherited, .. } = value;
-    (value.namespace(), value.name(), type_name, shown, content.text(), *truncated, *inherited)
+fn parts(value: &DumpedValue) -> impl PartialEq + Hash {
+    let DumpedValue { type_name, kind, text, truncated, .. } = value;
+    (value.namespace(), value.name(), type_name, kind, &**text, truncated, value.is_inherited())
 }
 
 pub(super) fn hash(context: &DumpedContext) -> u64 {

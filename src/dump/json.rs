@@ -1,6 +1,6 @@
 //! The picture as JSON and as NDJSON, for tools.
 
-use std::io;
+use std::{io, mem};
 
 use serde::Serialize;
 
@@ -16,11 +16,13 @@ const VALUE_ROOM: usize = 192;
 
 /// A picture that is there already, as it [serializes](Serialize).
 pub(super) fn to_string(picture: &Picture) -> String {
-    let counts = &picture.end.counts;
-    let room = counts.contexts * CONTEXT_ROOM + counts.values * VALUE_ROOM + counts.value_bytes;
-    let mut text = Vec::with_capacity(1_024 + room);
-    write(picture, &mut text).expect("memory takes everything");
-    String::from_utf8(text).expect("JSON is text")
+    let Picture { head, contexts, end } = picture;
+    let room = end.counts.contexts * CONTEXT_ROOM + end.counts.values * VALUE_ROOM + end.counts.value_bytes;
+    let mut document = Document { text: Vec::with_capacity(1_024 + room), ..Document::default() };
+    document.begin(head);
+    contexts.iter().for_each(|context| document.context(context));
+    document.end(end);
+    String::from_utf8(document.text).expect("JSON is text")
 }
 
 /// The same, written.
@@ -50,42 +52,69 @@ struct Whole<'p> {
     end: &'p End,
 }
 
-/// JSON on its way, as `Picture` serializes.
+/// JSON in the making, as `Picture` serializes.
+#[derive(Default)]
+struct Document {
+    text: Vec<u8>,
+    has_contexts: bool,
+    encoder: Encoder,
+}
+
+impl Document {
+    fn begin(&mut self, head: &Head) {
+        append(&mut self.text, head);
+        let brace = self.text.pop();
+        debug_assert_eq!(brace, Some(b'}'));
+        self.text.extend_from_slice(b",\"contexts\":[");
+    }
+
+    fn context(&mut self, context: &DumpedContext) {
+        if mem::replace(&mut self.has_contexts, true) {
+            self.text.push(b',');
+        }
+        self.encoder.context(&mut self.text, context);
+    }
+
+    fn end(&mut self, end: &End) {
+        self.text.extend_from_slice(b"],");
+        let brace = self.text.len();
+        append(&mut self.text, end);
+        self.text.remove(brace);
+    }
+}
+
+fn append(text: &mut Vec<u8>, part: &impl Serialize) {
+    serde_json::to_writer(text, part).expect("a picture is texts, numbers and JSON, and memory takes them");
+}
+
+/// JSON on its way.
 pub(super) struct JsonSink<'w, W> {
     out: &'w mut W,
-    is_first: bool,
-    encoder: Encoder,
-    text: Vec<u8>,
+    document: Document,
 }
 
 impl<'w, W: io::Write> JsonSink<'w, W> {
     pub(super) fn new(out: &'w mut W) -> Self {
-        Self { out, is_first: true, encoder: Encoder::default(), text: Vec::new() }
+        Self { out, document: Document::default() }
     }
 
     fn write(&mut self, context: &DumpedContext) -> io::Result<()> {
-        self.text.clear();
-        if !std::mem::replace(&mut self.is_first, false) {
-            self.text.push(b',');
-        }
-        self.encoder.context(&mut self.text, context);
-        self.out.write_all(&self.text)
+        self.document.context(context);
+        self.pass_on()
     }
 
-    /// Writes `before`, and the fields of `object` without the brace that begins it, or that ends it.
-    fn fields(&mut self, object: &impl Serialize, before: &str, ends: (bool, bool)) -> io::Result<()> {
-        let text = serde_json::to_vec(object)?;
-        let from = usize::from(!ends.0);
-        let to = text.len() - usize::from(!ends.1);
-        self.out.write_all(before.as_bytes())?;
-        self.out.write_all(&text[from..to])
+    /// Writes what is there of the document, and forgets it.
+    fn pass_on(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.document.text)?;
+        self.document.text.clear();
+        Ok(())
     }
 }
 
 impl<W: io::Write> Sink for JsonSink<'_, W> {
     fn begin(&mut self, head: &Head, _: usize) -> io::Result<()> {
-        self.fields(head, "", (true, false))?;
-        self.out.write_all(b",\"contexts\":[")
+        self.document.begin(head);
+        self.pass_on()
     }
 
     fn context(&mut self, context: DumpedContext) -> io::Result<()> {
@@ -93,7 +122,8 @@ impl<W: io::Write> Sink for JsonSink<'_, W> {
     }
 
     fn end(&mut self, end: &End) -> io::Result<()> {
-        self.fields(end, "],", (false, true))?;
+        self.document.end(end);
+        self.pass_on()?;
         self.out.flush()
     }
 }
@@ -113,6 +143,8 @@ impl<'w, W: io::Write> Lines<'w, W> {
     fn write(&mut self, context: &DumpedContext) -> io::Result<()> {
         self.text.clear();
         self.encoder.context(&mut self.text, context);
+        // A value that is JSON already may have line breaks, which then stand between two tokens: a text has them escaped.
+        self.text.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
         self.text.push(b'\n');
         self.out.write_all(&self.text)
     }

@@ -23,6 +23,7 @@ mod picture;
 mod process;
 mod render;
 mod shown;
+mod small;
 mod standing;
 mod stream;
 mod style;

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, fmt, ptr};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use serde_json::value::RawValue;
 
-use super::{findings::Finding, unmoved::Unmoved};
+use super::{findings::Finding, shown::ShownKind, small::SmallStr, unmoved::Unmoved};
 use crate::{Ident, identity::Identity, sync::Arc, title};
 
 /// The version that the JSON states.
@@ -170,14 +170,21 @@ impl DumpedContext {
 pub struct DumpedValue {
     pub(crate) title: Title,
     pub(crate) type_name: &'static str,
-    pub(crate) value: Content,
-    pub(crate) age_us: Option<u64>,
-    pub(crate) writes: Option<u32>,
-    /// Whether it came by a snapshot and was not written since.
-    pub(crate) inherited: Option<bool>,
-    pub(crate) shown: &'static str,
+    /// What stands in the place of the value: see [`content`](Self::content).
+    pub(crate) text: SmallStr,
+    pub(crate) stamp: Option<Stamp>,
+    pub(crate) kind: ShownKind,
     pub(crate) truncated: bool,
     pub(crate) problem: Option<Problem>,
+}
+
+/// What is noted of a write, of a value that a dump shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    pub(crate) age_us: u64,
+    pub(crate) writes: u32,
+    /// Whether it came by a snapshot and was not written since.
+    pub(crate) inherited: bool,
 }
 
 /// What a value goes by, where that is kept anyway.
@@ -188,40 +195,20 @@ pub(crate) enum Title {
 }
 
 /// What stands in the place of a value.
-#[derive(Clone, Debug)]
-pub(crate) enum Content {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Content<'v> {
     /// Nothing: the type has to do.
     None,
     /// What `Debug` said, or the beginning of it.
-    Debug(String),
+    Debug(&'v SmallStr),
     /// What `Display` said, or the beginning of it.
-    Display(String),
-    Json(Json),
+    Display(&'v SmallStr),
+    /// A text that is JSON.
+    Json(&'v SmallStr),
     /// The beginning of JSON that was longer.
-    CutJson(String),
+    CutJson(&'v SmallStr),
     /// Why there is no value, in angle brackets.
-    Problem(String),
-}
-
-/// A text that is JSON.
-#[derive(Clone, Debug)]
-pub(crate) struct Json(Box<str>);
-
-impl Json {
-    pub(super) fn checked(text: &str) -> serde_json::Result<Self> {
-        // Counters are what contexts have most of, and need no parser.
-        let is_number =
-            matches!(text.as_bytes(), [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit));
-        Ok(Self(if is_number { text } else { serde_json::from_str::<&RawValue>(text)?.get() }.into()))
-    }
-
-    pub(super) fn text(&self) -> &str {
-        &self.0
-    }
-
-    fn parsed(&self) -> &RawValue {
-        serde_json::from_str(&self.0).expect("it was checked when it was made")
-    }
+    Problem(&'v SmallStr),
 }
 
 /// Why there is no value.
@@ -247,17 +234,26 @@ impl Problem {
     }
 }
 
-impl Content {
-    pub(crate) fn is_none(&self) -> bool {
-        matches!(self, Self::None)
+impl DumpedValue {
+    /// What its renderer gave, in bytes.
+    pub(super) fn size(&self) -> usize {
+        if self.problem.is_some() { 0 } else { self.text.as_bytes().len() }
     }
 
-    /// The text as it was rendered, not escaped.
-    pub(crate) fn text(&self) -> &str {
-        match self {
-            Self::None => "",
-            Self::Debug(text) | Self::Display(text) | Self::CutJson(text) | Self::Problem(text) => text,
-            Self::Json(json) => json.text(),
+    pub(super) fn is_inherited(&self) -> bool {
+        self.stamp.is_some_and(|stamp| stamp.inherited)
+    }
+
+    pub(crate) fn content(&self) -> Content<'_> {
+        if self.problem.is_some() {
+            return Content::Problem(&self.text);
+        }
+        match self.kind {
+            ShownKind::Opaque | ShownKind::Secret => Content::None,
+            ShownKind::Debug => Content::Debug(&self.text),
+            ShownKind::Display => Content::Display(&self.text),
+            ShownKind::Json if self.truncated => Content::CutJson(&self.text),
+            ShownKind::Json => Content::Json(&self.text),
         }
     }
 }
@@ -298,19 +294,17 @@ impl Serialize for DumpedValue {
         fields.serialize_field("namespace", self.title.namespace())?;
         fields.serialize_field("name", self.title.name())?;
         fields.serialize_field("type", self.type_name)?;
-        if !self.value.is_none() {
-            fields.serialize_field("value", &self.value)?;
+        match self.content() {
+            Content::None => {}
+            Content::Json(json) => fields.serialize_field("value", parsed(json))?,
+            _ => fields.serialize_field("value", &*self.text)?,
         }
-        if let Some(age) = self.age_us {
-            fields.serialize_field("age_us", &age)?;
-        }
-        if let Some(writes) = self.writes {
+        if let Some(Stamp { age_us, writes, inherited }) = self.stamp {
+            fields.serialize_field("age_us", &age_us)?;
             fields.serialize_field("writes", &writes)?;
-        }
-        if let Some(inherited) = self.inherited {
             fields.serialize_field("inherited", &inherited)?;
         }
-        fields.serialize_field("shown", self.shown)?;
+        fields.serialize_field("shown", self.kind.name())?;
         if self.truncated {
             fields.serialize_field("truncated", &true)?;
         }
@@ -332,13 +326,8 @@ fn as_text_if_some<S: Serializer>(ident: &Option<Ident>, serializer: S) -> Resul
     }
 }
 
-impl Serialize for Content {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Json(json) => json.parsed().serialize(serializer),
-            other => serializer.serialize_str(other.text()),
-        }
-    }
+fn parsed(json: &str) -> &RawValue {
+    serde_json::from_str(json).expect("it was checked when it was rendered")
 }
 
 /// As the streaming form writes it: what is known last comes last.

@@ -7,9 +7,12 @@ use std::{
     time::Duration,
 };
 
+use serde::de::IgnoredAny;
+
 use super::{
-    picture::{Content, Json, Problem},
+    picture::Problem,
     shown::{Bounded, Shown},
+    small::SmallStr,
 };
 use crate::{own_thread, panics, slot::Seen, sync::thread_cells};
 
@@ -61,14 +64,18 @@ impl Clone for Subject {
 
 /// What stands for a value, what is the matter with it, and whether it was cut.
 pub(super) struct Rendered {
-    pub(super) content: Content,
+    pub(super) text: SmallStr,
     pub(super) problem: Option<Problem>,
     pub(super) is_cut: bool,
 }
 
 impl Rendered {
+    fn nothing() -> Self {
+        Self { text: SmallStr::default(), problem: None, is_cut: false }
+    }
+
     fn problem(problem: Problem, text: &str) -> Self {
-        Self { content: Content::Problem(format!("<{text}>")), problem: Some(problem), is_cut: false }
+        Self { text: (&*format!("<{text}>")).into(), problem: Some(problem), is_cut: false }
     }
 }
 
@@ -104,7 +111,7 @@ impl Renderer {
         left: Duration,
     ) -> Rendered {
         match (self, subject) {
-            (_, Subject::Untouched) => Rendered { content: Content::None, problem: None, is_cut: false },
+            (_, Subject::Untouched) => Rendered::nothing(),
             (_, Subject::Busy) => Rendered::problem(Problem::Busy, "busy"),
             (Self::Here(here), Subject::Value(held)) => here.render(shown, held),
             (Self::Apart(apart), Subject::Value(_)) => apart.render(number, left),
@@ -128,7 +135,7 @@ impl Here {
     /// Runs the user's code.
     fn render(&mut self, shown: Shown, value: &Held) -> Rendered {
         let Some(render) = shown.renderer() else {
-            return Rendered { content: Content::None, problem: None, is_cut: false };
+            return Rendered::nothing();
         };
         if RENDERING.replace(true) {
             return Rendered::problem(Problem::Nested, "busy: this dump was taken while rendering another");
@@ -145,7 +152,7 @@ impl Here {
             Ok(Err(error)) if !is_cut => {
                 Rendered::problem(Problem::Failed, &format!("failed: {}", whole_start(&error.0, self.most)))
             }
-            Ok(_) => content(shown, out.text(), is_cut),
+            Ok(_) => said(shown, out.text(), is_cut),
         };
         self.buffer = out.into_buffer();
         rendered
@@ -159,18 +166,22 @@ fn whole_start(text: &str, most: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-fn content(shown: Shown, text: &str, is_cut: bool) -> Rendered {
-    let content = match shown {
-        Shown::Json(_) if is_cut => Content::CutJson(text.to_owned()),
-        // A `Serialize` of somebody's may misuse the serializer, so that what it gives is no JSON.
-        Shown::Json(_) => match Json::checked(text) {
-            Ok(json) => Content::Json(json),
-            Err(error) => return Rendered::problem(Problem::Failed, &format!("failed: no JSON: {error}")),
-        },
-        Shown::Display(_) => Content::Display(text.to_owned()),
-        _ => Content::Debug(text.to_owned()),
-    };
-    Rendered { content, problem: None, is_cut }
+fn said(shown: Shown, text: &str, is_cut: bool) -> Rendered {
+    // A `Serialize` of somebody's may misuse the serializer, so that what it gives is no JSON.
+    if matches!(shown, Shown::Json(_)) && !is_cut {
+        if let Err(error) = check_json(text) {
+            return Rendered::problem(Problem::Failed, &format!("failed: no JSON: {error}"));
+        }
+    }
+    Rendered { text: text.into(), problem: None, is_cut }
+}
+
+fn check_json(text: &str) -> serde_json::Result<()> {
+    // Counters are what contexts have most of, and need no parser.
+    match text.as_bytes() {
+        [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => Ok(()),
+        _ => serde_json::from_str::<IgnoredAny>(text).map(drop),
+    }
 }
 
 /// The values of one context, as a helper shares them with who waits for it.

@@ -20,6 +20,16 @@ pub(crate) enum Shown {
     Json(Render),
 }
 
+/// The same without what renders it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ShownKind {
+    Opaque,
+    Secret,
+    Debug,
+    Display,
+    Json,
+}
+
 /// Renders a value of the type that the renderer was made for. This is the user's code.
 pub(crate) type Render = fn(&dyn Any, &mut Bounded) -> Result<(), RenderError>;
 
@@ -51,17 +61,16 @@ impl Shown {
     }
 
     pub(crate) fn same_kind(self, other: Self) -> bool {
-        self.name() == other.name()
+        self.kind() == other.kind()
     }
 
-    /// As the JSON dump calls it.
-    pub(crate) const fn name(self) -> &'static str {
+    pub(crate) const fn kind(self) -> ShownKind {
         match self {
-            Self::Opaque => "type",
-            Self::Secret => "secret",
-            Self::Debug(_) => "debug",
-            Self::Display(_) => "display",
-            Self::Json(_) => "json",
+            Self::Opaque => ShownKind::Opaque,
+            Self::Secret => ShownKind::Secret,
+            Self::Debug(_) => ShownKind::Debug,
+            Self::Display(_) => ShownKind::Display,
+            Self::Json(_) => ShownKind::Json,
         }
     }
 
@@ -69,6 +78,19 @@ impl Shown {
         match self {
             Self::Opaque | Self::Secret => None,
             Self::Debug(render) | Self::Display(render) | Self::Json(render) => Some(render),
+        }
+    }
+}
+
+impl ShownKind {
+    /// As the JSON dump calls it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Opaque => "type",
+            Self::Secret => "secret",
+            Self::Debug => "debug",
+            Self::Display => "display",
+            Self::Json => "json",
         }
     }
 }

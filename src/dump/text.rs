@@ -128,7 +128,7 @@ pub(super) fn write_context(out: &mut impl Write, context: &DumpedContext, style
     }
     write_alarm(out, context, style)?;
     writeln!(out)?;
-    let ages: Vec<_> = context.values.iter().map(|value| value.age_us.map(|age| (age, age))).collect();
+    let ages: Vec<_> = context.values.iter().map(|value| value.age_us().map(|age| (age, age))).collect();
     write_values(out, &context.values, &ages, style)?;
     match (&context.carries, &context.carried_name) {
         (Some(task), Some(name)) => writeln!(out, "    carries {task} \"{}\"", Escaped(name)),
@@ -231,7 +231,7 @@ fn write_values(
             continue;
         };
         let pad = pad(width(line), column, style.width());
-        let mark = if value.inherited == Some(true) { "  inherited" } else { "" };
+        let mark = if value.is_inherited() { "  inherited" } else { "" };
         writeln!(out, "{line}{:pad$}{}{mark}", "", style.paint(Paint::Aside, age))?;
     }
     Ok(())
@@ -263,11 +263,11 @@ fn title(value: &DumpedValue) -> String {
 fn shown(value: &DumpedValue) -> String {
     let type_name = || short(value.type_name);
     let cut = if value.truncated { "\u{2026}" } else { "" };
-    match &value.value {
+    match value.content() {
         Content::None if value.is_secret() => format!("<secret {}>", type_name()),
         Content::None => format!("<{}>", type_name()),
         Content::Display(text) => format!("\"{}{cut}\"", Escaped(text)),
-        Content::Json(json) => Printable(json.text()).to_string(),
+        Content::Json(json) => Printable(json).to_string(),
         Content::Debug(text) | Content::CutJson(text) | Content::Problem(text) => {
             format!("{}{cut}", Printable(text))
         }

@@ -1,6 +1,9 @@
 //! What one can ask a dump, without reading its text or JSON.
 
-use super::picture::{Content, DumpedContext, DumpedValue};
+use super::{
+    picture::{Content, DumpedContext, DumpedValue},
+    shown::ShownKind,
+};
 use crate::Ident;
 
 impl DumpedContext {
@@ -115,9 +118,9 @@ impl DumpedValue {
     /// assert_eq!(dump.contexts()[0].value("auth", "token").unwrap().text(), None);
     /// ```
     pub fn text(&self) -> Option<&str> {
-        match &self.value {
+        match self.content() {
             Content::None | Content::Problem(_) => None,
-            content => Some(content.text()),
+            _ => Some(&self.text),
         }
     }
 
@@ -129,7 +132,7 @@ impl DumpedValue {
     /// assert_eq!(me.handle().dump().contexts()[0].value("probe", "rate").unwrap().problem(), None);
     /// ```
     pub fn problem(&self) -> Option<&str> {
-        self.problem.map(|_| self.value.text())
+        self.problem.map(|_| &*self.text)
     }
 
     /// Whether it is a secret, of which a dump has nothing but the type and the age.
@@ -140,7 +143,7 @@ impl DumpedValue {
     /// assert!(me.handle().dump().contexts()[0].value("auth", "token").unwrap().is_secret());
     /// ```
     pub fn is_secret(&self) -> bool {
-        self.shown == "secret"
+        self.kind == ShownKind::Secret
     }
 
     /// Whether the text was cut at the limit.
@@ -162,6 +165,6 @@ impl DumpedValue {
     /// assert!(me.handle().dump().contexts()[0].value("probe", "rate").unwrap().age_us().is_some());
     /// ```
     pub fn age_us(&self) -> Option<u64> {
-        self.age_us
+        self.stamp.map(|stamp| stamp.age_us)
     }
 }

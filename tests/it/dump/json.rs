@@ -266,14 +266,75 @@ fn a_dump_of_one_context_is_a_dump_of_one() {
     assert_eq!(json["contexts"][0]["values"], json!([]));
 }
 
+/// Panics when it is rendered.
+#[derive(Debug)]
+struct Angry;
+
+impl serde::Serialize for Angry {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("no {:?}", self);
+    }
+}
+
 #[test]
-fn a_dump_is_the_same_through_serialize() {
+fn a_dump_is_the_same_however_it_is_written() {
+    static INHERITED: Key<String> = Key::new("json same", "inherited").json().inherit();
+    static OPAQUE: Key<u8> = Key::new("json same", "opaque");
+    static SHOWN: Key<&str> = Key::new("json same", "shown").display();
+    INHERITED.set("as long as it takes to need memory of its own".to_owned());
+    let snapshot = Snapshot::capture();
+    INHERITED.take();
+    let named = thread::Builder::new().name("json \"same\"\n".into());
+    let with_all = move || {
+        let _entered = snapshot.enter();
+        OPAQUE.set(1);
+        SHOWN.set("a \"tab\":\t\u{1f600}");
+        let names = get_thread_ctx().namespace("json same");
+        names.insert_json("angry", Angry).unwrap();
+        names.insert_json("cut", "x".repeat(5_000)).unwrap();
+        names.insert_json("number", 1.5).unwrap();
+        names.insert_json("text", "short").unwrap();
+        names.insert_secret("secret", "hunter2").unwrap();
+        names.insert("debug", Some(7)).unwrap();
+        of("json same")
+    };
+    let full = named.spawn(with_all).unwrap().join().expect("it does not panic");
+    for dump in [full, of("nothing has this namespace")] {
+        let json = dump.to_json();
+        assert_eq!(serde_json::to_string(&dump).unwrap(), json);
+        let mut written = Vec::new();
+        dump.write_json(&mut written).unwrap();
+        assert_eq!(String::from_utf8(written).unwrap(), json);
+        let mut lines = Vec::new();
+        dump.write_ndjson(&mut lines).unwrap();
+        let lines = String::from_utf8(lines).unwrap();
+        let contexts: Vec<Value> =
+            lines.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(parsed(&dump)["contexts"], Value::from(contexts));
+        assert_eq!(dump.to_string(), dump.clone().to_string(), "it is a picture: it does not change");
+    }
+}
+
+#[test]
+fn a_dump_of_nothing_is_complete() {
     let dump = of("nothing has this namespace");
-    let json: Value = serde_json::to_value(&dump).unwrap();
-    assert_eq!(json, parsed(&dump));
-    assert_eq!(json["contexts"], json!([]));
+    assert_eq!(parsed(&dump)["contexts"], json!([]));
     assert!(dump.is_complete());
-    assert_eq!(dump.to_string(), dump.clone().to_string(), "it is a picture: it does not change");
+}
+
+#[test]
+fn json_with_line_breaks_of_its_own_stays_on_its_line() {
+    let own = "{\n  \"a\": 1,\n  \"text\": \"one\\ntwo\"\n}";
+    let value = serde_json::value::RawValue::from_string(own.to_owned()).unwrap();
+    get_thread_ctx().namespace("json own lines").insert_json("value", value).unwrap();
+    let dump = of("json own lines");
+    assert_eq!(dump.contexts()[0].value("json own lines", "value").unwrap().text(), Some(own));
+    let mut lines = Vec::new();
+    dump.write_ndjson(&mut lines).unwrap();
+    let lines = String::from_utf8(lines).unwrap();
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+    let context: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!(context["values"][0]["value"], json!({ "a": 1, "text": "one\ntwo" }));
 }
 
 #[test]
