@@ -5,12 +5,15 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::picture::{Content, DumpedContext, DumpedValue, Stamp, Title};
+use crate::Ident;
 
 /// Encodes one context after the other.
 #[derive(Default)]
 pub(super) struct Encoder {
     /// By the key's index: how each of its values begins.
     of_keys: Vec<Option<Box<[u8]>>>,
+    /// The latest parent, and the field that says so: many contexts in a row have the same.
+    parent: Option<(Ident, String)>,
 }
 
 impl Encoder {
@@ -26,7 +29,9 @@ impl Encoder {
         field(out, ",\"state\":", Some(context.state));
         field(out, ",\"run_state\":", context.run_state);
         field(out, ",\"cpu_us\":", context.cpu_us);
-        field(out, ",\"parent\":", context.parent.map(|parent| parent.to_string()));
+        if let Some(parent) = context.parent {
+            out.extend_from_slice(self.parent(parent).as_bytes());
+        }
         field(out, ",\"carrier\":", context.carrier.map(|thread| thread.to_string()));
         field(out, ",\"carries\":", context.carries.map(|task| task.to_string()));
         field(out, ",\"registered_us_ago\":", Some(context.registered_us_ago));
@@ -40,6 +45,13 @@ impl Encoder {
             self.value(out, value);
         }
         out.extend_from_slice(b"]}");
+    }
+
+    fn parent(&mut self, parent: Ident) -> &str {
+        let known = self.parent.take().filter(|(known, _)| *known == parent);
+        let (_, field) =
+            self.parent.insert(known.unwrap_or_else(|| (parent, format!(",\"parent\":\"{parent}\""))));
+        field
     }
 
     fn value(&mut self, out: &mut Vec<u8>, value: &DumpedValue) {
