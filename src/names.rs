@@ -144,32 +144,26 @@ impl<'a> Owner<'a> {
         self.named(title).is_some() || identity::find(title).is_some_and(is_filled)
     }
 
-    /// Stores `value` under a name that has no type or the value's: as the key's value where a key goes by the name.
+    /// Stores `value` under a name, as the key's value where a key goes by it; or says who gave the name another type.
     pub(crate) fn put(
         self,
         title: TitleRef<'_>,
         value: Shared,
-        about: (Shown, &'static Location<'static>),
-    ) -> DisplacedByName {
+        (shown, origin): (Shown, &'static Location<'static>),
+    ) -> Result<DisplacedByName, Holder> {
         if let Some(slot) = self.named(title) {
-            return self.put_again(&slot, value, about.0);
+            return put_again(&slot, value, shown);
         }
         if let Some(identity) = identity::find(title) {
-            return self.put_in_key(identity, value, about.0);
+            let agrees = value.of().same(identity.value_type());
+            return if agrees { Ok(self.put_in_key(identity, value, shown)) } else { Err(identity.holder()) };
         }
-        let (shown, origin) = about;
         let owned = Arc::new(Title::of(title));
         let about = About { title: Arc::clone(&owned), value_type: value.of(), shown, origin };
         let index = self.index_or_new().borrow_mut().add(owned);
         let slot = self.name_or_grow(index);
         slot.mark(title.mark());
-        stored(&slot, Named { about, value })
-    }
-
-    fn put_again(self, slot: &OwnedSlot<'_, Named>, value: Shared, shown: Shown) -> DisplacedByName {
-        let about = slot.peek(|named| About { shown, ..named.about.clone() });
-        let about = about.expect("the index leads to slots that are filled");
-        stored(slot, Named { about, value })
+        Ok(stored(&slot, Named { about, value }))
     }
 
     fn put_in_key(self, identity: &'static Identity, value: Shared, shown: Shown) -> DisplacedByName {
@@ -264,6 +258,16 @@ impl<'a> Owner<'a> {
         self.index().filter(|index| index.borrow().clashes)?;
         self.named(title())?.peek(|named| named.about.holder())
     }
+}
+
+/// Stores another value of the same type under a name that has one, or says who gave it another type.
+fn put_again(slot: &OwnedSlot<'_, Named>, value: Shared, shown: Shown) -> Result<DisplacedByName, Holder> {
+    let about = slot.peek(|Named { about, .. }| {
+        let agrees = value.of().same(about.value_type);
+        if agrees { Ok(About { shown, ..about.clone() }) } else { Err(about.holder()) }
+    });
+    let about = about.expect("the index leads to slots that are filled")?;
+    Ok(stored(slot, Named { about, value }))
 }
 
 /// Stores a named value in its slot and gives what was there.

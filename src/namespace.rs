@@ -69,10 +69,7 @@ impl Asked<'_> {
         current::touch();
         let (put, adopted) = current::owner(|owner| {
             let adopted = owner.adopt_names();
-            let put = match owner.holder_of_name(self.title) {
-                Some((held, value_type)) if !value_type.is::<T>() => Err(held),
-                _ => Ok(owner.put(self.title, Shared::new(Arc::clone(value)), (shown, self.place))),
-            };
+            let put = owner.put(self.title, Shared::new(Arc::clone(value)), (shown, self.place));
             (put, adopted)
         })?;
         drop(adopted);
