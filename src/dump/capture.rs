@@ -216,7 +216,7 @@ impl<'o> Capture<'o> {
             return None;
         };
         let rendered = self.renderer.render(number, (*shown, subject), left);
-        if !self.fits(cost(&rendered.text)) {
+        if !self.fits(cost(rendered.text.as_bytes())) {
             self.counts.values_left_out += 1;
             return None;
         }

@@ -23,18 +23,18 @@ impl Display for Printable<'_> {
     }
 }
 
-/// What a text takes at the most in either form of the dump, escapes included.
-pub(super) fn cost(text: &str) -> usize {
-    let of_ascii = |byte| match byte {
+/// What a text, given as it is or as its bytes, takes at the most in either form of the dump, escapes included.
+pub(super) fn cost(text: &(impl AsRef<[u8]> + ?Sized)) -> usize {
+    let of_byte = |byte: &u8| match byte {
         b'"' | b'\\' | b'\'' => 2,
         b' '..=b'~' => 1,
+        // The rest of a character.
+        0x80..=0xbf => 0,
+        // One that does not print becomes `\u{10ffff}` at the longest, and so does one that would join what is before it.
+        0xc0.. => 10,
         _ => 6,
     };
-    if text.is_ascii() {
-        return text.bytes().map(of_ascii).sum();
-    }
-    // One that does not print becomes `\u{10ffff}` at the longest, and so does one that would join what is before it.
-    text.chars().map(|c| if c.is_ascii() { of_ascii(c as u8) } else { 10 }).sum()
+    text.as_ref().iter().map(of_byte).sum()
 }
 
 /// A type's name without the paths: `alloc::vec::Vec<core::time::Duration>` is `Vec<Duration>`.
