@@ -140,8 +140,9 @@ fn is_plain(context: &DumpedContext) -> bool {
 
 /// All that a reader of the text sees of it, but for its age.
 fn parts(value: &DumpedValue) -> impl PartialEq + Hash {
-    let DumpedValue { type_name, kind, text, truncated, .. } = value;
-    (value.namespace(), value.name(), type_name, kind, &**text, truncated, value.is_inherited())
+    let DumpedValue { type_name, kind, text, truncated, stamp, .. } = value;
+    let inherited = stamp.map(|stamp| stamp.inherited);
+    (value.namespace(), value.name(), type_name, kind, &**text, truncated, inherited)
 }
 
 pub(super) fn hash(context: &DumpedContext) -> u64 {

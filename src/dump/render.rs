@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::{
     picture::Problem,
@@ -167,20 +167,22 @@ fn whole_start(text: &str, most: usize) -> &str {
 }
 
 fn said(shown: Shown, text: &str, is_cut: bool) -> Rendered {
-    // A `Serialize` of somebody's may misuse the serializer, so that what it gives is no JSON.
-    if matches!(shown, Shown::Json(_)) && !is_cut {
-        if let Err(error) = check_json(text) {
-            return Rendered::problem(Problem::Failed, &format!("failed: no JSON: {error}"));
-        }
-    }
+    let text = match shown {
+        // A `Serialize` of somebody's may misuse the serializer, so that what it gives is no JSON.
+        Shown::Json(_) if !is_cut => match checked_json(text) {
+            Ok(json) => json,
+            Err(error) => return Rendered::problem(Problem::Failed, &format!("failed: no JSON: {error}")),
+        },
+        _ => text,
+    };
     Rendered { text: text.into(), problem: None, is_cut }
 }
 
-fn check_json(text: &str) -> serde_json::Result<()> {
+fn checked_json(text: &str) -> serde_json::Result<&str> {
     // Counters are what contexts have most of, and need no parser.
     match text.as_bytes() {
-        [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => Ok(()),
-        _ => serde_json::from_str::<IgnoredAny>(text).map(drop),
+        [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit) => Ok(text),
+        _ => serde_json::from_str(text).map(RawValue::get),
     }
 }
 

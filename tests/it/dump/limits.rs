@@ -184,6 +184,23 @@ fn both_renderings_stay_below_the_bytes_in_all() {
 }
 
 #[test]
+fn names_of_contexts_count_for_the_bytes_in_all() {
+    let named = |n: usize| {
+        let name = format!("limit names {n} {}", "\u{1}\u{10ffff}".repeat(700));
+        let worker = Worker::with(thread::Builder::new().name(name));
+        worker.run(|| _ = get_thread_ctx().namespace("limit names").insert_opaque("a", ()).unwrap());
+        worker
+    };
+    let _workers: Vec<_> = (0..3).map(named).collect();
+    for most in (3_000..60_000).step_by(500) {
+        let dump = DumpOptions::new().namespace("limit names").group(false).max_bytes(most).take();
+        let (text, json) = (dump.to_string(), dump.to_json());
+        assert!(text.len() <= most && json.len() <= most, "{} and {} of {most}", text.len(), json.len());
+        assert!(most < 55_000 || dump.is_complete(), "{most} are enough");
+    }
+}
+
+#[test]
 fn without_time_everything_is_left_out_and_counted() {
     let _workers = workers(3, "limit budget");
     let dump = DumpOptions::new().namespace("limit budget").budget(Duration::ZERO).take();

@@ -65,7 +65,8 @@ fn the_text_is_one_header_line_per_context_and_one_line_per_value() {
     });
     let unnamed = Worker::start();
     unnamed.run(|| drop(get_thread_ctx().namespace("golden").insert_opaque("other", ()).unwrap()));
-    let text = normalised(&DumpOptions::new().namespace("golden*").take().to_string());
+    let text =
+        normalised(&DumpOptions::new().namespace("golden").namespace("golden.auth").take().to_string());
     let mut lines = text.lines();
     let process = lines.next().unwrap();
     assert!(process.ends_with(" pid # up <age> <time>"), "{process}");
