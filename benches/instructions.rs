@@ -36,7 +36,7 @@ const ALLOWED: [(&str, f64); 12] = [
     ("update", 73.0),
     ("enter + leave", 840.0),
     ("Namespace::get", 632.0),
-    ("Namespace::insert", 1520.0),
+    ("Namespace::insert", 1300.0),
     ("context + get_in", 292.0),
     ("register + 4 keys + exit", 6900.0),
 ];
