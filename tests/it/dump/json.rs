@@ -2,12 +2,14 @@
 
 use std::{
     collections::BTreeSet,
+    future,
+    task::{Context, Waker},
     thread,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
-use threadctx::{DumpOptions, Key, Snapshot, contexts, dump, get_thread_ctx};
+use threadctx::{DumpOptions, FutureExt, Ident, Key, Snapshot, contexts, dump, get_thread_ctx};
 
 use super::{of, parsed, value};
 use crate::support::worker::Worker;
@@ -264,6 +266,30 @@ fn a_dump_of_one_context_is_a_dump_of_one() {
     let json = parsed(&handle.dump());
     assert_eq!(json["contexts"][0]["state"], "exited");
     assert_eq!(json["contexts"][0]["values"], json!([]));
+}
+
+#[test]
+fn each_context_has_its_own_parent_whatever_the_one_before_had() {
+    static KEY: Key<u8> = Key::new("json parents", "key").json();
+    let workers = [Worker::start(), Worker::start()];
+    let task_of = |parent: usize| {
+        workers[parent].run(|| {
+            let task = async {
+                KEY.set(1);
+                future::pending::<()>().await;
+            };
+            let mut task = Box::pin(task.in_context());
+            assert!(task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            task
+        })
+    };
+    let parents = [0, 1, 1, 0];
+    let _tasks = parents.map(task_of);
+    let json = parsed(&of("json parents"));
+    let shown: Vec<_> =
+        json["contexts"].as_array().unwrap().iter().map(|context| &context["parent"]).collect();
+    let expected = parents.map(|parent| Value::from(Ident::from(workers[parent].id()).to_string()));
+    assert_eq!(shown, expected.each_ref());
 }
 
 /// Panics when it is rendered.
