@@ -12,7 +12,7 @@ pub(crate) enum SmallStr {
 }
 
 impl SmallStr {
-    /// Costs nothing, unlike that of the text.
+    /// Needs no look whether they are a text, unlike the text itself.
     pub(super) fn as_bytes(&self) -> &[u8] {
         match self {
             Self::InPlace { length, bytes } => &bytes[..usize::from(*length)],

@@ -50,6 +50,7 @@ impl ValueType {
         (self.is_copied)()
     }
 
+    #[inline]
     pub(crate) fn same(&self, other: &Self) -> bool {
         // One type may have several of these, one in each part of the program that was compiled by itself.
         ptr::eq(self, other) || (self.id)() == (other.id)()
