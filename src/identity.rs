@@ -12,8 +12,9 @@ use crate::{
     chain::Chain,
     dump::Shown,
     error::Holder,
+    registry,
     slot::{At, RawSlot, Shared, ValueType},
-    sync::{AtomicBool, AtomicUsize, CHAINS, Ordering, filled_array, globals},
+    sync::{AtomicBool, AtomicUsize, CHAINS, Ordering, fence, filled_array, globals},
     table::Table,
     title::TitleRef,
 };
@@ -50,7 +51,7 @@ pub(crate) struct Identity {
     value_type: &'static ValueType,
     origin: &'static Location<'static>,
     counted: AtomicBool,
-    /// Whether a dump shows its values, and so their age.
+    /// Whether somebody wants the times of its values: a dump that shows them, or who watches them.
     stamped: AtomicBool,
     /// Whether some static of it keeps a total: what is counted stays, whatever another static says.
     stays: AtomicBool,
@@ -125,11 +126,30 @@ impl Identity {
         secret.or_else(|| all().find(|shown| !shown.is_opaque())).unwrap_or(Shown::Opaque)
     }
 
-    /// Whether writes of its values are noted with the time.
+    /// Whether writes of its values are noted with the time. Asked by writes that do not go in place: see
+    /// [`note_times`](Self::note_times).
     #[inline]
     pub(crate) fn is_stamped(&self) -> bool {
         // Relaxed: a value that is written just as its key becomes visible may go without an age.
         self.stamped.load(Ordering::Relaxed)
+    }
+
+    /// From now on the writes of its values are noted with the time, those included that are there already: each context's
+    /// next write is one that asks. (A task inside whose poll a child was forked is not in the child's registry: there it
+    /// asks as soon as a write does not go in place.)
+    pub(crate) fn note_times(&'static self) {
+        // Relaxed: ordered by the slot's word for who finds a value there, by the registry's lock for a context that is
+        // not in it yet, and for a slot that is not there yet by the fence, which pairs with the one in `Pages::grow`: either
+        // we find the slot, or its owner finds this.
+        if self.stamped.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        fence(Ordering::SeqCst);
+        for context in registry::all() {
+            if let Some(slot) = context.context().keys.of(self) {
+                slot.raw().divert();
+            }
+        }
     }
 
     /// Whether its values go along in a snapshot, if it is among the [`inheriting`].
@@ -137,13 +157,6 @@ impl Identity {
     pub(crate) fn travels(&self) -> bool {
         // Relaxed: as in `is_stamped`.
         !self.stays.load(Ordering::Relaxed)
-    }
-
-    /// From now on the writes of its values are noted with the time.
-    #[cfg(not(any(loom, shuttle)))]
-    pub(crate) fn note_times(&self) {
-        // Relaxed: as above.
-        self.stamped.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn exit_hook(&self) -> Option<&'static dyn Declared> {
@@ -172,7 +185,7 @@ impl Identity {
     /// Notes what `key` says, unless it adds nothing: a key made again and again must not make this grow.
     fn declare(&'static self, key: &'static dyn Declared) {
         if !key.shown().is_opaque() {
-            self.stamped.store(true, Ordering::Relaxed);
+            self.note_times();
         }
         if key.keeps_total() {
             self.stays.store(true, Ordering::Relaxed);
@@ -205,7 +218,7 @@ pub(crate) fn of(declaration: &Declaration) -> Result<&'static Identity, TypeMis
 
 #[cold]
 fn add(declaration: &Declaration) -> &'static Identity {
-    let Declaration { title, origin, value_type, .. } = *declaration;
+    let Declaration { title, origin, value_type, key } = *declaration;
     // Relaxed: the number alone matters, and the addition makes it unique. If another thread adds the same identity at
     // this moment, one of the two is never found and its index never used.
     let index = INDEXES.fetch_add(1, Ordering::Relaxed);
@@ -216,7 +229,8 @@ fn add(declaration: &Declaration) -> &'static Identity {
         value_type,
         origin,
         counted: AtomicBool::new(false),
-        stamped: AtomicBool::new(false),
+        // No context has a slot for it yet that would have to be told.
+        stamped: AtomicBool::new(!key.shown().is_opaque()),
         stays: AtomicBool::new(false),
         declared: Chain::new(),
     });

@@ -531,15 +531,14 @@ impl<T: Send + Sync + 'static> Key<T> {
 
 /// What the calls above are made of.
 impl<T: Send + Sync + 'static> Key<T> {
-    /// Notes the time of a write, if a dump shows it: also where another static of this identity is the visible one.
-    #[inline]
+    /// Notes the time of a write that was not in place, if somebody wants it: also where another static of this identity is
+    /// the visible one.
     fn stamp(&self, slot: &RawSlot) {
         if self.is_stamped() {
             slot.stamp();
         }
     }
 
-    #[inline]
     fn is_stamped(&self) -> bool {
         self.identity.get().is_some_and(Identity::is_stamped)
     }
@@ -551,10 +550,7 @@ impl<T: Send + Sync + 'static> Key<T> {
         let old = current::owner(|owner| {
             let slot = owner.slot(self.place.get())?;
             match slot.set_in_place(value.take()?) {
-                Ok(old) => {
-                    self.stamp(slot.raw());
-                    Some(old)
-                }
+                Ok(old) => Some(old),
                 Err(back) => {
                     value = Some(back);
                     None

@@ -248,7 +248,11 @@ impl<'a> Owner<'a> {
         }
         // First into the key, then out of the names: whoever reads meanwhile finds it in one of them.
         let mut outgoing = self.put_in_key(identity, value, shown).outgoing;
-        self.key(identity)?.take_over(&slot);
+        let taken = self.key(identity)?;
+        taken.take_over(&slot);
+        if identity.is_stamped() {
+            taken.take_over_history(&slot);
+        }
         outgoing.append(self.take_name(title.borrowed())?);
         Some(outgoing)
     }
@@ -274,8 +278,11 @@ fn put_again(slot: &OwnedSlot<'_, Named>, value: Shared, shown: Shown) -> Result
 fn stored(slot: &OwnedSlot<'_, Named>, named: Named) -> DisplacedByName {
     let is_stamped = !named.about.shown.is_opaque();
     let displaced = slot.store(named);
+    // The slot may have been another name's, and the name one that is shown.
     if is_stamped {
         slot.raw().stamp();
+    } else {
+        slot.raw().forget_times();
     }
     let in_place = displaced.value.map(|named| named.value);
     let shared =

@@ -81,9 +81,9 @@ pub(crate) struct RawSlot {
     value: AtomicPtr<()>,
     /// Owner only: when it was filled, in the context's own count.
     filled: Cell<u64>,
-    /// When it was last written, for keys that a dump shows; 0 otherwise.
+    /// When it was last written, if anybody wants to know: see `is_stamped`; 0 otherwise.
     written: AtomicU64,
-    /// How often since it was filled, for keys that a dump shows, and `ARRIVED`.
+    /// How often since it was filled, if anybody wants to know, and `ARRIVED`.
     writes: AtomicU32,
     /// For names: part of the name's hash, so that readers skip what cannot be theirs.
     mark: AtomicU32,
@@ -237,12 +237,35 @@ impl RawSlot {
         self.owner.set(if on { self.owner.get() | bit } else { self.owner.get() & !bit });
     }
 
+    /// Whether a write in place has to note its time: from the first time that is noted here.
+    ///
+    /// Asked of the slot itself, which the write has at hand, and not of what it is for: that lies elsewhere in memory. Who
+    /// begins to want the times of a slot that has none sends the owner's next write [another way](Self::divert).
+    #[inline]
+    fn is_stamped(&self) -> bool {
+        // Relaxed: the owner stored it.
+        self.written.load(Ordering::Relaxed) != 0
+    }
+
+    /// Has the owner's next write not go in place, but where it asks again what the slot is for. For everybody.
+    pub(crate) fn divert(&self) {
+        // Any word but 0 does it, and a reader leaves one.
+        drop(self.enter(None, Takes::Count));
+    }
+
     /// Notes the time of a write of the owner's.
     #[inline]
     pub(crate) fn stamp(&self) {
         // Relaxed, and no read-modify-write: the owner alone writes them.
         self.writes.store(self.writes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.written.store(clock::now(), Ordering::Relaxed);
+    }
+
+    /// Notes that nobody wants the times of what is here now.
+    pub(crate) fn forget_times(&self) {
+        // Relaxed: as in `stamp`.
+        self.written.store(0, Ordering::Relaxed);
+        self.writes.store(0, Ordering::Relaxed);
     }
 
     /// The retired values of this slot, unless some may be borrowed. Called after a write that found nobody inside:

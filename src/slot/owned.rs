@@ -210,10 +210,14 @@ impl<'a> OwnedRaw<'a> {
         self.slot.filled_at(self.owner)
     }
 
-    /// Takes over when the value was filled and written: it came from `other`.
+    /// Counts the present value as filled when that of `other` was, from which it came.
     pub(crate) fn take_over(&self, other: &OwnedRaw<'_>) {
-        let (written, writes) = other.slot.history();
         self.slot.filled.set(other.slot.filled.get());
+    }
+
+    /// Takes over when the value of `other` was written, and how often.
+    pub(crate) fn take_over_history(&self, other: &OwnedRaw<'_>) {
+        let (written, writes) = other.slot.history();
         // Relaxed: as in `stamp`.
         self.slot.written.store(written, Ordering::Relaxed);
         self.slot.writes.store(writes, Ordering::Relaxed);
@@ -316,7 +320,8 @@ impl<'a, T: Send + Sync + 'static> OwnedSlot<'a, T> {
         Some(Borrowed { value, slot: NonNull::from(slot), context: NonNull::from(self.raw.owner.context()) })
     }
 
-    /// The owner's write when the value is its alone: the old value, or `new` back where this way is closed.
+    /// The owner's write when the value is its alone: the old value, or `new` back where this way is closed. Notes the time
+    /// where that was done before.
     #[inline]
     pub(crate) fn set_in_place(&self, new: T) -> Result<T, T> {
         let slot = self.raw.slot;
@@ -333,6 +338,9 @@ impl<'a, T: Send + Sync + 'static> OwnedSlot<'a, T> {
         // `Weak`. WRITER: nobody can get one. No borrow of our own is open. So this is the value's only reference.
         let old = unsafe { ptr::replace(value, new) };
         Writing { slot, exposed: false }.leave(false);
+        if slot.is_stamped() {
+            slot.stamp();
+        }
         Ok(old)
     }
 

@@ -5,7 +5,7 @@
 
 use std::{array, cell::Cell, iter, marker::PhantomData};
 
-use crate::sync::{self, AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{self, AtomicPtr, AtomicUsize, Ordering, fence};
 
 /// Entries in a page.
 const PAGE: usize = sync::PAGE;
@@ -173,6 +173,8 @@ impl<S: Default> Pages<S> {
         // Release, both: they publish the page.
         pointer.store(fresh, Ordering::Release);
         link.store(fresh, Ordering::Release);
+        // Pairs with the one in `Identity::note_times`.
+        fence(Ordering::SeqCst);
     }
 
     /// What leads to a page of this number, or would.

@@ -27,7 +27,7 @@ mod once;
 pub use arc::{Arc, Weak, at_next_share};
 pub(crate) use checker::{
     BUCKETS, LocalKey, Mutex, MutexGuard, StaticUsize,
-    atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     filled_array, globals, spin_loop, thread_cells, yield_now,
 };
 pub(crate) use once::OnceBox;

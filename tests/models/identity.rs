@@ -70,3 +70,21 @@ fn a_key_that_is_new_is_listed_as_soon_as_it_has_a_value() {
         exit_thread_ctx();
     });
 }
+
+/// The one that is shown comes while the other one's value comes, in a page that comes too, and is written.
+#[test]
+fn a_key_that_becomes_visible_gets_the_times_of_all_later_writes() {
+    model("a key that becomes visible against writes", 5, || {
+        let silent = leaked(Key::<u64>::new("model", "key"));
+        let shows = leaked(Key::<u64>::new("model", "key").debug());
+        silent.check().expect("nobody else has the name");
+        let other = thread::spawn(move || shows.check().expect("it is of the same type"));
+        silent.set(1);
+        silent.set(2);
+        other.join().unwrap();
+        silent.set(3);
+        let seen = get_thread_ctx().handle().dump().to_json();
+        assert!(seen.contains("age_us"), "its last write has a time: {seen}");
+        exit_thread_ctx();
+    });
+}

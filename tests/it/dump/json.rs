@@ -230,6 +230,61 @@ fn a_write_through_any_static_of_a_visible_key_has_an_age() {
     assert!(seen["age_us"].is_u64(), "a visible value has an age: {seen}");
 }
 
+/// However it was written before: in place, or after somebody had a count of it.
+#[test]
+fn what_is_there_when_its_key_becomes_visible_has_an_age_from_its_next_write_on() {
+    static SILENT: Key<u8> = Key::new("json ages later", "key");
+    static SHOWS: Key<u8> = Key::new("json ages later", "key").debug();
+    let (in_place, shared) = (Worker::start(), Worker::start());
+    in_place.run(|| (0..3).for_each(|n| SILENT.set(n)));
+    shared.run(|| (SILENT.set(1), drop(SILENT.get())));
+    assert!(SHOWS.check().is_ok());
+    let seen = || {
+        let dump = parsed(&of("json ages later"));
+        let contexts = dump["contexts"].as_array().expect("a list").iter();
+        let values = contexts.map(|context| context["values"][0].clone());
+        values.map(|value| (value["age_us"].is_u64(), value["writes"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(), [(false, Value::Null), (false, Value::Null)]);
+    for writes in 1..4 {
+        in_place.run(|| SILENT.set(9));
+        shared.run(|| SILENT.set(9));
+        assert_eq!(seen(), [(true, json!(writes)), (true, json!(writes))]);
+    }
+}
+
+#[test]
+fn an_opaque_name_has_no_age_of_what_was_there_before() {
+    let worker = Worker::start();
+    worker.run(|| {
+        let namespace = get_thread_ctx().namespace("json ages before");
+        namespace.insert("visible", 1).unwrap();
+        assert!(namespace.remove("visible"));
+        // Where the other one was.
+        namespace.insert_opaque("opaque", 2).unwrap();
+    });
+    let seen = value(&of("json ages before"), "opaque");
+    assert_eq!((seen.get("age_us"), seen.get("writes")), (None, None), "{seen}");
+    worker.run(|| {
+        let namespace = get_thread_ctx().namespace("json ages before");
+        namespace.insert("opaque", 3).unwrap();
+        namespace.insert_opaque("opaque", 4).unwrap();
+    });
+    let seen = value(&of("json ages before"), "opaque");
+    assert_eq!((seen.get("age_us"), seen.get("writes")), (None, None), "{seen}");
+}
+
+#[test]
+fn a_key_that_nothing_shows_has_no_age_of_the_name_that_it_takes_over() {
+    static KEY: Key<u8> = Key::new("json ages of names", "name");
+    let worker = Worker::start();
+    worker.run(|| drop(get_thread_ctx().namespace("json ages of names").insert("name", 1_u8).unwrap()));
+    assert!(value(&of("json ages of names"), "name")["age_us"].is_u64());
+    worker.run(|| KEY.set(2));
+    let seen = value(&of("json ages of names"), "name");
+    assert_eq!((seen.get("age_us"), seen.get("writes")), (None, None), "{seen}");
+}
+
 #[test]
 fn a_value_that_its_key_takes_over_from_a_name_is_shown_as_the_key_says() {
     static KEY: Key<Vec<u8>> = Key::new("json taken over", "name").json();
