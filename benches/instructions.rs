@@ -28,17 +28,17 @@ mod page;
 /// allocated, since C libraries differ.
 const ALLOWED: [(&str, f64); 12] = [
     ("with", 27.0),
-    ("get", 39.0),
-    ("get_or_init, present", 52.0),
-    ("set, opaque", 39.0),
-    ("set, visible", 61.0),
-    ("set, after a get", 645.0),
-    ("update", 73.0),
-    ("enter + leave", 840.0),
-    ("Namespace::get", 632.0),
-    ("Namespace::insert", 1300.0),
-    ("context + get_in", 292.0),
-    ("register + 4 keys + exit", 6900.0),
+    ("get", 32.0),
+    ("get_or_init, present", 49.0),
+    ("set, opaque", 36.0),
+    ("set, visible", 58.0),
+    ("set, after a get", 615.0),
+    ("update", 70.0),
+    ("enter + leave", 815.0),
+    ("Namespace::get", 615.0),
+    ("Namespace::insert", 1250.0),
+    ("context + get_in", 287.0),
+    ("register + 4 keys + exit", 6850.0),
 ];
 
 /// Operations per count. The first ones, not counted, are to meet what happens only once.

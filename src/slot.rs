@@ -173,6 +173,7 @@ impl RawSlot {
         Ok(NonNull::new(self.value.load(Ordering::Acquire)).map(look))
     }
 
+    #[inline]
     pub(crate) fn is_filled(&self) -> bool {
         // Acquire: pairs with the release swaps in `exchange` and `publish`. Whoever finds a name's slot empty, because the
         // owner has given the value over to its key, finds it in the key's slot.
@@ -203,6 +204,7 @@ impl RawSlot {
     }
 
     /// Enters as the owner, if no reader is inside.
+    #[inline]
     fn try_write(&self) -> Option<Writing<'_>> {
         let word = self.word.load(Ordering::Relaxed);
         // WRITER stands only if this runs inside a write of the same slot, called back by an allocator.
@@ -217,6 +219,7 @@ impl RawSlot {
     }
 
     /// An `Arc` of the present allocation is being handed out, or one that was is being put in.
+    #[inline]
     fn expose(&self) {
         // Relaxed: only the owner decides by this bit what it may do in place, and the owner is who sets it here.
         if self.word.load(Ordering::Relaxed) & EXPOSED == 0 {
@@ -270,6 +273,7 @@ impl RawSlot {
 
     /// The retired values of this slot, unless some may be borrowed. Called after a write that found nobody inside:
     /// whoever has come in since has found the new value.
+    #[inline]
     fn reap(&self, owner: Owner<'_>) -> Outgoing {
         if !self.has_retired(owner) || self.borrows() != 0 {
             return Outgoing::default();
