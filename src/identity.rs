@@ -1,7 +1,8 @@
 //! The keys of the program: which (namespace, name) has which index and type.
 //!
 //! Keys are statics, so identities are never removed, and looking one up takes no lock: nobody waits for a thread that
-//! is descheduled here, and a forked child finds nothing locked.
+//! is descheduled here, and a forked child finds nothing locked. (For one thing a first use does wait: see
+//! [`Identity::note_times`].)
 
 use std::{any::Any, panic::Location};
 
@@ -53,6 +54,8 @@ pub(crate) struct Identity {
     counted: AtomicBool,
     /// Whether somebody wants the times of its values: a dump that shows them, or who watches them.
     stamped: AtomicBool,
+    /// Whether every context knows.
+    told: AtomicBool,
     /// Whether some static of it keeps a total: what is counted stays, whatever another static says.
     stays: AtomicBool,
     /// The statics of this identity, as far as each says something that those before it do not.
@@ -126,7 +129,7 @@ impl Identity {
         secret.or_else(|| all().find(|shown| !shown.is_opaque())).unwrap_or(Shown::Opaque)
     }
 
-    /// Whether writes of its values are noted with the time. Asked by writes that do not go in place: see
+    /// Whether writes of its values are noted with the time. Asked by all but the fast write: see
     /// [`note_times`](Self::note_times).
     #[inline]
     pub(crate) fn is_stamped(&self) -> bool {
@@ -135,21 +138,27 @@ impl Identity {
     }
 
     /// From now on the writes of its values are noted with the time, those included that are there already: each context's
-    /// next write is one that asks. (A task inside whose poll a child was forked is not in the child's registry: there it
-    /// asks as soon as a write does not go in place.)
+    /// next write is one that asks. (Tasks that a forked child goes on polling are not in its registry: there it is any write
+    /// but a fast one.)
+    ///
+    /// The first time, it waits for the registry's locks and, as a reader does, for owners inside slots of this identity.
     pub(crate) fn note_times(&'static self) {
-        // Relaxed: ordered by the slot's word for who finds a value there, by the registry's lock for a context that is
-        // not in it yet, and for a slot that is not there yet by the fence, which pairs with the one in `Pages::grow`: either
-        // we find the slot, or its owner finds this.
-        if self.stamped.swap(true, Ordering::Relaxed) {
+        // Acquire: pairs with the release below. Two threads that are here at once both tell: neither waits for the other, nor
+        // does a child that was forked meanwhile.
+        if self.told.load(Ordering::Acquire) {
             return;
         }
+        // Relaxed: the slot's word orders it for the owner of a slot that is told, the registry's lock for a context that is
+        // not in it yet, and the fence, which pairs with the one in `Pages::grow`, for a slot that is not there yet: either
+        // we find the slot, or its owner finds this.
+        self.stamped.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        for context in registry::all() {
-            if let Some(slot) = context.context().keys.of(self) {
+        registry::for_each(|context| {
+            if let Some(slot) = context.keys.of(self) {
                 slot.raw().divert();
             }
-        }
+        });
+        self.told.store(true, Ordering::Release);
     }
 
     /// Whether its values go along in a snapshot, if it is among the [`inheriting`].
@@ -222,6 +231,7 @@ fn add(declaration: &Declaration) -> &'static Identity {
     // Relaxed: the number alone matters, and the addition makes it unique. If another thread adds the same identity at
     // this moment, one of the two is never found and its index never used.
     let index = INDEXES.fetch_add(1, Ordering::Relaxed);
+    let is_shown = !key.shown().is_opaque();
     let identity = Box::new(Identity {
         title,
         index,
@@ -229,8 +239,9 @@ fn add(declaration: &Declaration) -> &'static Identity {
         value_type,
         origin,
         counted: AtomicBool::new(false),
-        // No context has a slot for it yet that would have to be told.
-        stamped: AtomicBool::new(!key.shown().is_opaque()),
+        stamped: AtomicBool::new(is_shown),
+        // Nobody has written a value of it yet.
+        told: AtomicBool::new(is_shown),
         stays: AtomicBool::new(false),
         declared: Chain::new(),
     });

@@ -531,7 +531,7 @@ impl<T: Send + Sync + 'static> Key<T> {
 
 /// What the calls above are made of.
 impl<T: Send + Sync + 'static> Key<T> {
-    /// Notes the time of a write that was not in place, if somebody wants it: also where another static of this identity is
+    /// Notes the time of a write that was not the fast one, if somebody wants it: also where another static of this identity is
     /// the visible one.
     fn stamp(&self, slot: &RawSlot) {
         if self.is_stamped() {

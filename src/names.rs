@@ -249,7 +249,8 @@ impl<'a> Owner<'a> {
         // First into the key, then out of the names: whoever reads meanwhile finds it in one of them.
         let mut outgoing = self.put_in_key(identity, value, shown).outgoing;
         let taken = self.key(identity)?;
-        taken.take_over(&slot);
+        taken.take_over_filled(&slot);
+        // What nothing shows has no times.
         if identity.is_stamped() {
             taken.take_over_history(&slot);
         }
@@ -278,10 +279,10 @@ fn put_again(slot: &OwnedSlot<'_, Named>, value: Shared, shown: Shown) -> Result
 fn stored(slot: &OwnedSlot<'_, Named>, named: Named) -> DisplacedByName {
     let is_stamped = !named.about.shown.is_opaque();
     let displaced = slot.store(named);
-    // The slot may have been another name's, and the name one that is shown.
     if is_stamped {
         slot.raw().stamp();
     } else {
+        // It may have been shown before, or the slot another name's.
         slot.raw().forget_times();
     }
     let in_place = displaced.value.map(|named| named.value);

@@ -10,7 +10,7 @@
 //! | 0 | idle, and nobody but the slot has ever had the present allocation |
 //! | `WRITER` | the owner is replacing the value; readers try again |
 //! | n (low bits) | n readers are between having entered and having what they came for |
-//! | `EXPOSED` | an `Arc` of the present allocation was handed out at some time |
+//! | `EXPOSED` | an `Arc` of the present allocation was handed out at some time, or the owner is to think so |
 //!
 //! *Owner read* ([`OwnedSlot::borrow`]): load the pointer, count the borrow in a plain cell. Nobody else changes the
 //! pointer, so there is nothing to synchronise with.
@@ -49,7 +49,7 @@ pub(crate) use shared::{Shared, ValueType};
 
 /// The owner is inside; readers keep out and look again.
 const WRITER: u32 = 1 << 31;
-/// Set by whoever hands out an `Arc`; cleared by the owner, under `WRITER`, once the value is proven its own again.
+/// Set by whoever hands out an `Arc`, and by [`RawSlot::divert`]; cleared by the owner, under `WRITER`, once the value is proven its own again.
 const EXPOSED: u32 = 1 << 30;
 /// The number of readers inside.
 const READERS: u32 = EXPOSED - 1;
@@ -240,7 +240,7 @@ impl RawSlot {
         self.owner.set(if on { self.owner.get() | bit } else { self.owner.get() & !bit });
     }
 
-    /// Whether a write in place has to note its time: from the first time that is noted here.
+    /// Whether the fast write has to note its time: if there is one noted.
     ///
     /// Asked of the slot itself, which the write has at hand, and not of what it is for: that lies elsewhere in memory. Who
     /// begins to want the times of a slot that has none sends the owner's next write [another way](Self::divert).
@@ -250,9 +250,10 @@ impl RawSlot {
         self.written.load(Ordering::Relaxed) != 0
     }
 
-    /// Has the owner's next write not go in place, but where it asks again what the slot is for. For everybody.
+    /// Has the owner's next write not be a [fast one](OwnedSlot::set_in_place), so that it asks again what the slot is for.
+    /// For everybody; waits as a reader does.
     pub(crate) fn divert(&self) {
-        // Any word but 0 does it, and a reader leaves one.
+        // The fast write wants a word of 0, and who takes a count leaves EXPOSED.
         drop(self.enter(None, Takes::Count));
     }
 

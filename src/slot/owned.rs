@@ -211,11 +211,12 @@ impl<'a> OwnedRaw<'a> {
     }
 
     /// Counts the present value as filled when that of `other` was, from which it came.
-    pub(crate) fn take_over(&self, other: &OwnedRaw<'_>) {
+    pub(crate) fn take_over_filled(&self, other: &OwnedRaw<'_>) {
         self.slot.filled.set(other.slot.filled.get());
     }
 
-    /// Takes over when the value of `other` was written, and how often.
+    /// Takes over when the value of `other` was written, and how often. That may not be known, though the times of this slot
+    /// are wanted: what came by an exchange is EXPOSED, so the next write is no fast one, and notes its time.
     pub(crate) fn take_over_history(&self, other: &OwnedRaw<'_>) {
         let (written, writes) = other.slot.history();
         // Relaxed: as in `stamp`.
@@ -320,8 +321,8 @@ impl<'a, T: Send + Sync + 'static> OwnedSlot<'a, T> {
         Some(Borrowed { value, slot: NonNull::from(slot), context: NonNull::from(self.raw.owner.context()) })
     }
 
-    /// The owner's write when the value is its alone: the old value, or `new` back where this way is closed. Notes the time
-    /// where that was done before.
+    /// The fast write, for when the value is the owner's alone: the old value, or `new` back where this way is closed. Notes
+    /// the time where one is noted.
     #[inline]
     pub(crate) fn set_in_place(&self, new: T) -> Result<T, T> {
         let slot = self.raw.slot;

@@ -173,7 +173,8 @@ impl<S: Default> Pages<S> {
         // Release, both: they publish the page.
         pointer.store(fresh, Ordering::Release);
         link.store(fresh, Ordering::Release);
-        // Pairs with the one in `Identity::note_times`.
+        // Pairs with the one in `Identity::note_times`: who leaves a note for all owners and then looks for their pages finds
+        // this one, or its owner, from here on, finds the note.
         fence(Ordering::SeqCst);
     }
 

@@ -71,6 +71,23 @@ fn a_key_that_is_new_is_listed_as_soon_as_it_has_a_value() {
     });
 }
 
+/// Two statics that are shown come at once: for whoever has used one, the key is visible.
+#[test]
+fn a_key_that_two_threads_make_visible_is_so_for_each_of_them() {
+    model("a key made visible twice", 4, || {
+        let silent = leaked(Key::<u64>::new("model", "key"));
+        silent.set(1);
+        let make_visible = || leaked(Key::<u64>::new("model", "key").debug()).check();
+        let other = thread::spawn(move || make_visible().expect("it is of the same type"));
+        make_visible().expect("it is of the same type");
+        silent.set(2);
+        let seen = get_thread_ctx().handle().dump().to_json();
+        assert!(seen.contains("age_us"), "its last write has a time: {seen}");
+        other.join().unwrap();
+        exit_thread_ctx();
+    });
+}
+
 /// The one that is shown comes while the other one's value comes, in a page that comes too, and is written.
 #[test]
 fn a_key_that_becomes_visible_gets_the_times_of_all_later_writes() {

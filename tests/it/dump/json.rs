@@ -253,6 +253,44 @@ fn what_is_there_when_its_key_becomes_visible_has_an_age_from_its_next_write_on(
     }
 }
 
+/// Whatever it is that makes it visible, and however the value came.
+#[test]
+fn a_value_that_came_unseen_has_an_age_from_its_next_write_on() {
+    const NS: &str = "json ages unseen";
+    let age_after_a_write = |name: &str, set: fn()| {
+        let before = value(&of(NS), name);
+        assert_eq!(before.get("age_us"), None, "{before}");
+        set();
+        let after = value(&of(NS), name);
+        assert!(after["age_us"].is_u64(), "{after}");
+    };
+
+    static BY_NAME: Key<u8> = Key::new(NS, "secret by name");
+    BY_NAME.set(1);
+    BY_NAME.set(2);
+    age_after_a_write("secret by name", || {
+        drop(get_thread_ctx().namespace(NS).insert_secret("secret by name", 3_u8).unwrap());
+    });
+
+    static OF_NAME: Key<u8> = Key::new(NS, "opaque name").debug();
+    drop(get_thread_ctx().namespace(NS).insert_opaque("opaque name", 1_u8).unwrap());
+    assert_eq!(OF_NAME.cloned(), Some(1), "the key has taken it over");
+    age_after_a_write("opaque name", || OF_NAME.set(2));
+
+    static TRAVELS: Key<u8> = Key::new(NS, "travels").inherit();
+    static SHOWS: Key<u8> = Key::new(NS, "travels").debug();
+    TRAVELS.set(1);
+    threadctx::spawn(move || {
+        assert!(SHOWS.check().is_ok());
+        TRAVELS.set(2);
+        let seen = value(&get_thread_ctx().handle().dump(), "travels");
+        assert!(seen["age_us"].is_u64(), "{seen}");
+    })
+    .join()
+    .unwrap();
+    age_after_a_write("travels", || TRAVELS.set(2));
+}
+
 #[test]
 fn an_opaque_name_has_no_age_of_what_was_there_before() {
     let worker = Worker::start();
