@@ -74,6 +74,9 @@ impl Figures {
 /// Does something so many times, and says how long that took.
 pub(crate) type Side<'a> = Box<dyn FnMut(u32) -> Duration + 'a>;
 
+/// What takes so many times its least is disturbed by something.
+pub(crate) const DISTURBED: f64 = 1.15;
+
 /// What a user's code does: the operation inlined in a loop, and its result used.
 pub(crate) fn looped<'a, R>(mut operation: impl FnMut() -> R + 'a) -> Side<'a> {
     Box::new(move |times| {
@@ -97,26 +100,40 @@ fn empty_loop() -> Side<'static> {
 pub(crate) fn interleaved<const N: usize>(plan: &Plan, sides: [Side<'_>; N]) -> [Figures; N] {
     let mut sides = sides.map(|side| Timed::new(plan, side));
     let mut empty = Timed::new(plan, empty_loop());
-    let mut rounds: Vec<Round<N>> = Vec::new();
-    let mut undisturbed = 0;
-    while undisturbed < plan.rounds && rounds.len() < plan.rounds * plan.patience {
+    let round = |number| {
         let (mut samples, before) = ([0.0; N], empty.run());
         let all = sides.iter_mut().zip(&mut samples);
         // Forwards and backwards in turn, so that no side always runs behind the same other.
-        match rounds.len() % 2 {
+        match number % 2 {
             0 => all.for_each(|(side, sample)| *sample = side.run()),
             _ => all.rev().for_each(|(side, sample)| *sample = side.run()),
         }
-        let round = Round { samples, loop_costs: [before, empty.run()] };
-        undisturbed += usize::from(round.is_undisturbed());
+        Round { samples, loop_costs: [before, empty.run()] }
+    };
+    let rounds = undisturbed(plan.patience, plan.rounds, round, Round::is_undisturbed);
+    std::array::from_fn(|side| Figures::of(rounds.iter().map(|round| round.of(side)).collect()))
+}
+
+/// Takes rounds until so many of them are undisturbed, and gives those. All of them on a machine that is never left alone for
+/// long, where the figures say little.
+pub(crate) fn undisturbed<R>(
+    patience: usize,
+    wanted: usize,
+    mut round: impl FnMut(usize) -> R,
+    is_undisturbed: impl Fn(&R) -> bool,
+) -> Vec<R> {
+    let (mut rounds, mut undisturbed) = (Vec::new(), 0);
+    while undisturbed < wanted && rounds.len() < wanted * patience {
+        let round = round(rounds.len());
+        undisturbed += usize::from(is_undisturbed(&round));
         rounds.push(round);
     }
-    match plan.patience {
+    match patience {
         1 => {}
-        _ if undisturbed >= plan.rounds.div_ceil(4) => rounds.retain(Round::is_undisturbed),
+        _ if undisturbed >= wanted.div_ceil(4) => rounds.retain(is_undisturbed),
         _ => eprintln!("the machine was busy all the time: the figures say little"),
     }
-    std::array::from_fn(|side| Figures::of(rounds.iter().map(|round| round.of(side)).collect()))
+    rounds
 }
 
 /// What each side took in one round, and the loop before and after them.
@@ -127,7 +144,7 @@ struct Round<const N: usize> {
 
 impl<const N: usize> Round<N> {
     fn is_undisturbed(&self) -> bool {
-        self.loop_costs.iter().all(|cost| *cost <= 1.15 * least_loop_cost(*cost))
+        self.loop_costs.iter().all(|cost| *cost <= DISTURBED * least_loop_cost(*cost))
     }
 
     fn of(&self, side: usize) -> f64 {
