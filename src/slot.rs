@@ -49,7 +49,8 @@ pub(crate) use shared::{Shared, ValueType};
 
 /// The owner is inside; readers keep out and look again.
 const WRITER: u32 = 1 << 31;
-/// Set by whoever hands out an `Arc`, and by [`RawSlot::divert`]; cleared by the owner, under `WRITER`, once the value is proven its own again.
+/// Set by whoever hands out an `Arc`, and by [`RawSlot::divert`]; cleared by the owner, under `WRITER`, once the value is
+/// proven its own again.
 const EXPOSED: u32 = 1 << 30;
 /// The number of readers inside.
 const READERS: u32 = EXPOSED - 1;
