@@ -18,7 +18,7 @@ use threadctx::{Key, contexts, exit_thread_ctx, get_thread_ctx, on_thread_exit, 
 
 use at_drop::AtDrop;
 use calls::{CALLS, Moment, have_another, make, remember_me};
-use orderly::{ORDERLY, fill};
+use orderly::{OF_THE_UNSEEN, ORDERLY, fill, fill_under_eyes};
 use solo::{ends, say, verdict};
 
 #[path = "support/at_drop.rs"]
@@ -44,10 +44,7 @@ static KEY: Key<u8> = Key::new("teardown", "main");
 
 /// What an exit of the main thread says where the C library runs its thread-locals' destructors.
 const AT_EXIT: &[&str] = if cfg!(target_env = "musl") { &[] } else { ORDERLY };
-
-/// The same for a context whose other values are looked at meanwhile: who looks decides when those drop.
-const UNSEEN_AT_EXIT: &[&str] =
-    if cfg!(target_env = "musl") { &[] } else { &["context hook", "hook of unseen", "drop of unseen"] };
+const UNSEEN_AT_EXIT: &[&[&str]] = if cfg!(target_env = "musl") { &[] } else { OF_THE_UNSEEN };
 
 struct Scenario {
     name: &'static str,
@@ -83,7 +80,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario!(c_exit_inside_an_exit_hook_ends_the_process, 7, &[&["context hook 2", "context hook 1"]]),
     scenario!(c_exit_inside_a_hook_that_c_exit_runs_ends_the_process, 7, &[&["hook"]]),
     scenario!(exit_in_an_exit_handler_is_too_late_and_harmless, 0, &[AT_EXIT, &["at exit"]]),
-    scenario!(returning_while_other_threads_use_everything, 7, &[UNSEEN_AT_EXIT]),
+    scenario!(returning_while_other_threads_use_everything, 7, UNSEEN_AT_EXIT),
 ];
 /// The whole program: what a scenario's body gives is what `main` returns.
 #[unsafe(no_mangle)]
@@ -327,18 +324,8 @@ fn exit_in_an_exit_handler_is_too_late_and_harmless() -> c_int {
     0
 }
 
-/// No dump enters the slot of a key that it does not show.
 fn returning_while_other_threads_use_everything() -> c_int {
-    struct Unseen;
-    impl Drop for Unseen {
-        fn drop(&mut self) {
-            say("drop of unseen");
-        }
-    }
-
     static BUSY: Key<u64> = Key::new("teardown", "busy").debug().keep_total(|one, other| one + other);
-    static SEEN: Key<String> = Key::new("teardown", "seen").debug();
-    static UNSEEN: Key<Unseen> = Key::new("teardown", "unseen").on_exit(|_| say("hook of unseen"));
     let (send, wait) = std::sync::mpsc::channel();
     for _ in 0..6 {
         let send = send.clone();
@@ -352,11 +339,6 @@ fn returning_while_other_threads_use_everything() -> c_int {
         });
     }
     wait.iter().take(50).for_each(drop);
-    let ctx = get_thread_ctx();
-    UNSEEN.set(Unseen);
-    BUSY.set(1);
-    SEEN.set("looked at".to_owned());
-    ctx.namespace("teardown").insert("named", String::from("looked at")).expect("the name is free");
-    ctx.on_exit(|_| say("context hook"));
+    fill_under_eyes();
     7
 }

@@ -40,8 +40,9 @@ pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
     let time = Duration::from_millis(plan.scaled(50, 1) as u64);
     let sample = || Latency::of(time, || KEY.set(black_box(7)));
     let inspector = Inspector::of(&KEY);
-    let best = Cell::new(f64::INFINITY);
-    let turn = |_| {
+    let (best, taken) = (Cell::new(f64::INFINITY), Cell::new(0));
+    let turn = |number| {
+        taken.set(number + 1);
         let (inspected, apart) = (one(inspector.during(1, sample)), one(inspector.beside(1, sample)));
         let alone = sample();
         best.set(best.get().min(alone.quantile(0.5)));
@@ -49,6 +50,13 @@ pub(crate) fn rows(plan: &Plan) -> Vec<Row> {
     };
     let turns =
         undisturbed(plan.patience, plan.scaled(TURNS, 2), turn, |turn| turn.is_undisturbed(best.get()));
+    if turns.len() < taken.get() {
+        eprintln!(
+            "inspected: {} of {} turns left out, in which the two threads had not a core each",
+            taken.get() - turns.len(),
+            taken.get()
+        );
+    }
     let rows_of = |(quantile, name, budget)| {
         let at = |which: fn(&Turn) -> &Latency| {
             Figures::of(turns.iter().map(|turn| which(turn).quantile(quantile)).collect())
