@@ -5,8 +5,13 @@
 //! the context that is current: the thread's own, or a task's while it is being polled. [`HOME`] holds the thread's own
 //! meanwhile. A second thread-local has a destructor and exists for it only: it runs the exit.
 //!
-//! The right to write a context is an [`Owner`]. It can be had for the current context only, inside a closure that runs
-//! no code of the user's, so that nobody exits the context under it.
+//! The right to write a context is an [`Owner`]. [`owner`] grants it for the current context, for the time of a closure.
+//! During that closure `CURRENT` is [`INSIDE`]: a call of the crate from inside it finds no context, and an exit does nothing.
+//! So even a closure that drops a user's value by mistake cannot free the context under itself. Debug builds assert that none
+//! does ([`assert_outside_owner`]).
+//!
+//! The polls of tasks on one thread form a list, [`TOP`] first. Usually the last one to begin ends first; where stackful
+//! coroutines suspend a poll, another one may end before it, and takes itself out of the middle of the list.
 
 use std::{
     cell::{Cell, RefCell},
@@ -28,21 +33,29 @@ use crate::{
     names::{NameIndex, Named},
     registry,
     slot::{At, Borrowed, Outgoing, OwnedRaw, OwnedSlot, Place, RawSlot, RetireList},
+    stats,
     sync::{self, this_thread, thread_cells},
 };
 
 #[cfg(any(loom, shuttle))]
 use crate::sync::LocalCell;
 
-/// In [`CURRENT`] after the exit. No allocation has this address: it is below any that is aligned for a context.
-const GONE: *const Context = ptr::dangling();
+/// In [`CURRENT`] while a closure of [`owner`] runs.
+const INSIDE: *const Context = ptr::without_provenance(1);
+/// In [`CURRENT`] and [`HOME`] after the exit.
+const GONE: *const Context = ptr::without_provenance(2);
+const _: () = assert!(align_of::<Context>() > 2, "no context has the address of a marker");
 
 thread_cells! {
-    /// INVARIANT: null, `GONE`, or a context that is in no other thread's `CURRENT` and kept alive until this is changed:
-    /// by `HOME`'s count, or by the `Task` that is running.
+    /// INVARIANT: null, `INSIDE`, `GONE`, or a context that is in no other thread's `CURRENT` and kept alive until this is
+    /// changed: by `HOME`'s count, or by the `Task` that is running.
     static CURRENT: Cell<*const Context> = Cell::new(ptr::null());
-    /// The thread's own context, or null. INVARIANT: if not null, one strong count is this cell's.
+    /// The thread's own context: null before the first touch, `GONE` after the exit. INVARIANT: a context in it has one strong
+    /// count that is this cell's.
     static HOME: Cell<*const Context> = Cell::new(ptr::null());
+    /// The latest poll on this thread that has not ended. INVARIANT: null, or a node in a frame of this thread that has not
+    /// returned; the same holds for each node's `below`.
+    static TOP: Cell<*const Poll> = Cell::new(ptr::null());
     /// Who this thread is, once somebody needed to know: it is asked for when std cannot tell any more.
     static IDENT: Cell<Option<Ident>> = Cell::new(None);
     /// The same, as the contexts of tasks note it.
@@ -89,9 +102,12 @@ pub(crate) struct Owner<'a> {
 }
 
 impl<'a> Owner<'a> {
-    /// `context` must be current on this thread, or have been until a borrow of it that has not ended was left behind, or
-    /// have been taken from a thread that does not exist any more, by this one: see [`bury`].
-    fn of(context: &'a Context) -> Self {
+    /// # Safety
+    /// Until the last use of the result:
+    /// - no other thread has an `Owner` of `context`: it is current here, or was until its exit on this thread, or is not in
+    ///   the registry yet, or its `Task` is borrowed exclusively, or [`bury`] has taken it from a thread that is gone;
+    /// - no other `Owner` of it is used on this thread, and no value of the user's drops.
+    unsafe fn of(context: &'a Context) -> Self {
         Self { context, not_send: PhantomData }
     }
 
@@ -183,23 +199,100 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// Runs `code` as the owner of the current context; `None` where there is none. INVARIANT: `code` runs nothing of the
-/// user's, so the context is still current when it returns.
+/// Runs `code` with the right to write the current context; `None` where there is none.
+///
+/// Meanwhile no context is current: a nested call finds none, and an exit does nothing.
 #[inline]
 pub(crate) fn owner<R>(code: impl FnOnce(Owner<'_>) -> R) -> Option<R> {
+    let inside = Inside::enter()?;
+    // SAFETY: by `CURRENT`'s INVARIANT the context is alive until `CURRENT` is changed, and `Inside` keeps everybody from
+    // finding it there.
+    let context = unsafe { &*inside.0 };
+    // SAFETY: it is current here, and `INSIDE` stands for it until `code` has returned.
+    Some(code(unsafe { Owner::of(context) }))
+}
+
+/// The same without the marker, for the calls that are counted in instructions.
+///
+/// # Safety
+/// `code` runs nothing of the user's: it drops no value, makes no call into the allocator and does not panic.
+#[inline]
+unsafe fn owner_unmarked<R>(code: impl FnOnce(Owner<'_>) -> R) -> Option<R> {
     let current = CURRENT.get();
     if current.addr() <= GONE.addr() {
         return None;
     }
     // SAFETY: by `CURRENT`'s INVARIANT a context that is alive until `CURRENT` is changed, which `code` does not do.
     let context = unsafe { &*current };
-    Some(code(Owner::of(context)))
+    // SAFETY: it is current here, and `code` gives nothing else a chance to get an `Owner`.
+    Some(code(unsafe { Owner::of(context) }))
+}
+
+/// `CURRENT` is `INSIDE` for as long as this lives, and then again what it was.
+struct Inside(*const Context);
+
+impl Inside {
+    #[inline]
+    fn enter() -> Option<Self> {
+        let current = CURRENT.get();
+        (current.addr() > GONE.addr()).then(|| Self(CURRENT.replace(INSIDE)))
+    }
+}
+
+impl Drop for Inside {
+    #[inline]
+    fn drop(&mut self) {
+        CURRENT.set(self.0);
+    }
+}
+
+/// Runs `code` while no context is current, for code of ours that allocates under a lock: an allocator of the user's that
+/// calls the crate from there finds no context, and takes no lock to register one.
+pub(crate) fn without_context<R>(code: impl FnOnce() -> R) -> R {
+    let _inside = Inside(CURRENT.replace(INSIDE));
+    code()
+}
+
+/// Asserts, in debug builds and models, that no closure of [`owner`] runs on this thread. Called wherever a value of the
+/// user's may drop or code of the user's runs.
+#[inline]
+pub(crate) fn assert_outside_owner() {
+    if cfg!(any(debug_assertions, loom, shuttle)) {
+        assert!(CURRENT.get() != INSIDE, "threadctx: code of the user's runs inside a closure of `owner`");
+    }
 }
 
 /// The owner's read of a slot, if it is the only one.
 #[inline]
 pub(crate) fn borrow_alone<T: Send + Sync + 'static>(place: Place<T>) -> Option<Borrowed<T>> {
-    owner(|owner| owner.slot(place)?.borrow_alone())?
+    // SAFETY: it loads a pointer and sets a cell.
+    unsafe { owner_unmarked(|owner| owner.slot(place)?.borrow_alone())? }
+}
+
+/// The fast write of a slot: see [`OwnedSlot::set_in_place`]. The value comes back where this way is closed.
+#[inline]
+pub(crate) fn set_in_place<T: Send + Sync + 'static>(place: Place<T>, value: T) -> Result<T, T> {
+    let mut value = Some(value);
+    let write = |owner: Owner<'_>| {
+        let slot = owner.slot(place)?;
+        match slot.set_in_place(value.take()?) {
+            Ok(old) => Some(old),
+            Err(back) => {
+                value = Some(back);
+                None
+            }
+        }
+    };
+    // SAFETY: it moves values in and out, and drops none.
+    let old = unsafe { owner_unmarked(write) };
+    old.flatten().ok_or_else(|| value.take().expect("a value that is not stored comes back"))
+}
+
+/// A clone of the `Arc` in a slot.
+#[inline]
+pub(crate) fn get<T: Send + Sync + 'static>(place: Place<T>) -> Option<sync::Arc<T>> {
+    // SAFETY: it loads a pointer and counts up.
+    unsafe { owner_unmarked(|owner| owner.slot(place)?.get())? }
 }
 
 /// The owner's read of a slot.
@@ -248,9 +341,12 @@ pub(crate) fn begin_thread(parent: Ident, inherited: Snapshot) {
 
 /// The first touch. Does not panic: what is the matter, if anything, is that the thread is gone.
 fn register_from(origin: Option<(Ident, Snapshot)>) -> bool {
+    if !CURRENT.get().is_null() {
+        return false;
+    }
     // Until it is done: what an allocator or a panic hook might call meanwhile finds a thread that is gone.
-    let was_gone = CURRENT.replace(GONE) == GONE;
-    let exit_will_run = !was_gone && AT_THREAD_EXIT.try_with(|_| ()).is_ok();
+    set_own(GONE);
+    let exit_will_run = AT_THREAD_EXIT.try_with(|_| ()).is_ok();
     if exit_will_run {
         sync::at_thread_end(at_thread_end);
     }
@@ -260,12 +356,11 @@ fn register_from(origin: Option<(Ident, Snapshot)>) -> bool {
     let (parent, inherited) = origin.unzip();
     let context = Context::of_thread(ident, thread, parent);
     if let Some(inherited) = inherited {
-        inherited.move_in(Owner::of(&context));
+        // SAFETY: this thread made the context, and has shown it to no other.
+        inherited.move_in(unsafe { Owner::of(&context) });
     }
     registry::add(Arc::clone(&context));
-    let home = Arc::into_raw(context);
-    HOME.set(home);
-    CURRENT.set(home);
+    set_own(Arc::into_raw(context));
     owner(|owner| owner.own().starting.set(true));
     hooks::run_start();
     owner(|owner| owner.own().starting.set(false));
@@ -284,33 +379,58 @@ pub(crate) fn exit_now() -> bool {
     exits
 }
 
+/// Makes `own` the thread's own context, and current.
+fn set_own(own: *const Context) {
+    HOME.set(own);
+    CURRENT.set(own);
+}
+
+/// The thread's own context, if it has one.
+fn own_context() -> Option<NonNull<Context>> {
+    NonNull::new(HOME.get().cast_mut()).filter(|home| home.addr().get() > GONE.addr())
+}
+
+/// Another count of the thread's own context.
+fn share_own() -> Option<Arc<Context>> {
+    own_context().map(|own| {
+        // SAFETY: by `HOME`'s INVARIANT the pointer of an `Arc` that is alive.
+        unsafe { Arc::increment_strong_count(own.as_ptr()) };
+        // SAFETY: the count just taken.
+        unsafe { Arc::from_raw(own.as_ptr()) }
+    })
+}
+
 /// The exit of the thread's own context, after which `CURRENT` is `after`.
 fn leave(after: *const Context) {
-    let home = HOME.get();
-    // SAFETY: if not null, by `HOME`'s INVARIANT a context that one count of ours keeps alive.
-    let Some(context) = (unsafe { home.as_ref() }) else {
-        CURRENT.set(after);
+    if CURRENT.get() == INSIDE {
+        // `process::exit` in a drop that an owner's closure should not have run: that closure never returns.
+        return;
+    }
+    let Some(own) = own_context() else {
+        set_own(after);
         return;
     };
+    // SAFETY: by `HOME`'s INVARIANT one count keeps it alive, which is given up below.
+    let context = unsafe { own.as_ref() };
     if context.state() != State::Running {
         // `process::exit` in an exit hook: the hook never returns, and what it left undone dies with the process.
         CURRENT.set(GONE);
         return;
     }
-    // A task's context that is current now is being left by `process::exit` in a poll.
-    CURRENT.set(home);
+    // A task's context that is current now is being left by `process::exit` in a poll, or by a coroutine that is suspended in one.
+    CURRENT.set(own.as_ptr());
     end_current(context, hooks::run_exit);
-    HOME.set(ptr::null());
-    CURRENT.set(after);
+    set_own(after);
     // SAFETY: `HOME`'s count, which is not in `HOME` any more.
-    park(&unsafe { Arc::from_raw(home) });
+    park(&unsafe { Arc::from_raw(own.as_ptr()) });
 }
 
 /// The exit of `context`, which is current, and after which nothing is.
 fn end_current(context: &Context, for_all: fn()) {
     exit::run(for_all);
     CURRENT.set(GONE);
-    exit::take_leftovers(Owner::of(context)).drop_contained();
+    // SAFETY: it was current here until now, and nothing else on this thread can reach it any more.
+    exit::take_leftovers(unsafe { Owner::of(context) }).drop_contained();
     over(context);
 }
 
@@ -330,9 +450,9 @@ pub(crate) fn bury(ghost: &Ghost) -> Option<Leftovers> {
         return None;
     }
     context.set_state(State::Exiting);
-    // The one owner: by the INVARIANT of `Ghost` the thread that was is no more and all it did is seen here, and the swap
-    // keeps other sweeps out.
-    let owner = Owner::of(context);
+    // SAFETY: by the INVARIANT of `Ghost` the thread that was is no more and all it did is seen here, and the swap keeps other
+    // sweeps out.
+    let owner = unsafe { Owner::of(context) };
     context.raw_slots().for_each(|slot| slot.abandon_borrows(owner));
     let left = exit::take_all_of_the_dead(owner);
     over(context);
@@ -344,7 +464,8 @@ pub(crate) fn bury(ghost: &Ghost) -> Option<Leftovers> {
 
 /// Keeps a context that has exited, where a borrow further up the stack goes on, until that borrow's end.
 fn park(context: &Arc<Context>) {
-    let owner = Owner::of(context);
+    // SAFETY: it was current on this thread until its exit, which is over.
+    let owner = unsafe { Owner::of(context) };
     if owner.has_open_borrows() {
         owner.own().parked.set(Some(Arc::clone(context)));
     }
@@ -364,7 +485,9 @@ pub(crate) fn end_of_borrow(context: NonNull<Context>, slot: NonNull<RawSlot>) -
     let context = unsafe { context.as_ref() };
     // SAFETY: as above; the slot is part of the context.
     let slot = unsafe { slot.as_ref() };
-    let owner = Owner::of(context);
+    // SAFETY: the borrow began when the context was current on this thread; a task's context moves to another one only when
+    // its poll, and all that the poll borrowed, is over.
+    let owner = unsafe { Owner::of(context) };
     if slot.is_borrowed(owner) {
         return EndOfBorrow::default();
     }
@@ -387,8 +510,8 @@ impl Task {
     /// The context of a new task, with the values of `inherited`.
     pub(crate) fn begin(inherited: Snapshot) -> Self {
         let (id, context) = Context::of_task(ident());
-        // Nobody else has it yet, so it is as good as current here.
-        inherited.move_in(Owner::of(&context));
+        // SAFETY: this thread made the context, and has shown it to no other.
+        inherited.move_in(unsafe { Owner::of(&context) });
         registry::add(Arc::clone(&context));
         Self { id, context, is_over: false }
     }
@@ -396,7 +519,8 @@ impl Task {
     /// Runs `code` with the task's context current; afterwards, also after a panic, the one before it is again.
     #[inline]
     pub(crate) fn run<R>(&mut self, code: impl FnOnce() -> R) -> R {
-        let _switched = Switched::to(self);
+        let poll = Poll::of(self);
+        let _entered = EnterGuard::enter(&poll);
         code()
     }
 
@@ -405,13 +529,15 @@ impl Task {
         if mem::replace(&mut self.is_over, true) {
             return;
         }
-        if Owner::of(&self.context).has_nothing() {
+        // SAFETY: the task is borrowed exclusively, so its context is current nowhere.
+        if unsafe { Owner::of(&self.context) }.has_nothing() {
             over(&self.context);
             return;
         }
-        let switched = Switched::to(self);
+        let poll = Poll::of(self);
+        let entered = EnterGuard::enter(&poll);
         end_current(&self.context, || ());
-        drop(switched);
+        drop(entered);
         park(&self.context);
     }
 
@@ -426,42 +552,91 @@ impl Drop for Task {
     }
 }
 
-/// Another context is current for as long as this lives. It lives in a frame of `Task` only, which holds the task
-/// exclusively meanwhile.
-struct Switched<'a> {
-    context: &'a Context,
-    before: *const Context,
+/// A poll (or the exit) of a task on this thread. It stands in a frame of `Task`, which borrows the task exclusively meanwhile.
+struct Poll {
+    task: TaskId,
+    context: NonNull<Context>,
+    /// The poll that this one began in.
+    below: Cell<*const Poll>,
 }
 
-impl<'a> Switched<'a> {
+impl Poll {
     #[inline]
-    fn to(task: &'a Task) -> Self {
-        let carrier = CARRIER.get();
-        task.context.set_carrier(if carrier == Carrier::UNKNOWN { ask_carrier() } else { carrier });
-        let before = CURRENT.replace(Arc::as_ptr(&task.context));
-        let switched = Self { context: &task.context, before };
-        if let Some(before) = switched.before() {
-            before.set_carries(Some(task.id));
+    fn of(task: &Task) -> Self {
+        Self { task: task.id, context: NonNull::from(&*task.context), below: Cell::new(ptr::null()) }
+    }
+
+    fn context(&self) -> &Context {
+        // SAFETY: the frame that this stands in borrows the task, which keeps its context.
+        unsafe { self.context.as_ref() }
+    }
+
+    /// What is current when this poll is not: the context of the poll below, or the thread's own.
+    #[inline]
+    fn context_below(&self) -> *const Context {
+        // SAFETY: by `TOP`'s INVARIANT null or a node in a frame that has not returned.
+        unsafe { self.below.get().as_ref() }.map_or(HOME.get(), |below| below.context.as_ptr())
+    }
+
+    /// Notes for people which task is polled in the place of the context below.
+    #[inline]
+    fn note_below(&self, carries: Option<TaskId>) {
+        let below = self.context_below();
+        if below.addr() > GONE.addr() {
+            // SAFETY: a context of a poll that has not ended, or by `HOME`'s INVARIANT the thread's own.
+            unsafe { &*below }.set_carries(carries);
         }
-        switched
-    }
-
-    #[inline]
-    fn before(&self) -> Option<&Context> {
-        // SAFETY: it was in `CURRENT`, so by the INVARIANT a context that was alive then. It still is: a thread's own does
-        // not exit while another one is current, and a task's is in a frame of its `Task` further up the stack.
-        (self.before.addr() > GONE.addr()).then(|| unsafe { &*self.before })
     }
 }
 
-impl Drop for Switched<'_> {
+/// The context of `poll` is current for as long as this lives.
+struct EnterGuard<'p> {
+    poll: &'p Poll,
+    /// Whether it began inside a closure of [`owner`], which only a fault of ours can bring about.
+    was_inside: bool,
+}
+
+impl<'p> EnterGuard<'p> {
+    #[inline]
+    fn enter(poll: &'p Poll) -> Self {
+        assert_outside_owner();
+        let carrier = CARRIER.get();
+        poll.context().set_carrier(if carrier == Carrier::UNKNOWN { ask_carrier() } else { carrier });
+        poll.below.set(TOP.replace(poll));
+        poll.note_below(Some(poll.task));
+        let before = CURRENT.replace(poll.context.as_ptr());
+        Self { poll, was_inside: before == INSIDE }
+    }
+}
+
+impl Drop for EnterGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(before) = self.before() {
-            before.set_carries(None);
+        let poll = self.poll;
+        if ptr::eq(TOP.get(), poll) {
+            TOP.set(poll.below.get());
+            CURRENT.set(if self.was_inside { INSIDE } else { poll.context_below() });
+            poll.note_below(None);
+        } else {
+            end_out_of_order(poll);
         }
-        CURRENT.set(self.before);
-        self.context.set_carrier(Carrier::UNKNOWN);
+        poll.context().set_carrier(Carrier::UNKNOWN);
+    }
+}
+
+/// Takes `poll` out of the list below the polls that began after it and have not ended: a coroutine suspended them.
+#[cold]
+fn end_out_of_order(poll: &Poll) {
+    stats::count(|counters| &counters.scopes_misplaced);
+    // SAFETY: by `TOP`'s INVARIANT null or a node in a frame that has not returned.
+    let mut above = unsafe { TOP.get().as_ref() };
+    while let Some(other) = above {
+        if ptr::eq(other.below.get(), poll) {
+            other.below.set(poll.below.get());
+            return other.note_below(Some(other.task));
+        }
+        // SAFETY: as above.
+        above = unsafe { other.below.get().as_ref() };
     }
 }
 
@@ -505,31 +680,19 @@ impl Carrier {
 /// In a forked child, on its only thread: a registry with this thread's own context, if it has one. A task in whose poll
 /// the fork happened goes on too, though the registry has not got it.
 pub(crate) fn after_fork() {
-    let home = HOME.get();
-    // SAFETY: if not null, by `HOME`'s INVARIANT a context that one count of ours keeps alive.
-    let own = unsafe { home.as_ref() };
-    let count = own.map(|_| {
-        // SAFETY: the pointer came from `Arc::into_raw`, and our count keeps it alive.
-        unsafe { Arc::increment_strong_count(home) };
-        // SAFETY: the count just taken.
-        unsafe { Arc::from_raw(home) }
-    });
-    registry::restart(count);
-    own.into_iter().for_each(|own| own.after_fork(Owner::of(own)));
+    let own = share_own();
+    registry::restart(own.clone());
+    if let Some(own) = own {
+        // SAFETY: it is this thread's own, and the child has no other.
+        own.after_fork(unsafe { Owner::of(&own) });
+    }
     owner(|owner| owner.context().after_fork(owner));
 }
 
 /// The contexts of this thread: the current one, and its own if that is another. For panic hooks: nothing in here panics or
 /// asks std who the thread is.
 pub(crate) fn contexts_here() -> Vec<Arc<Context>> {
-    let home = HOME.get();
-    let own = (!home.is_null()).then(|| {
-        // SAFETY: by `HOME`'s INVARIANT the pointer of an `Arc` that is alive.
-        unsafe { Arc::increment_strong_count(home) };
-        // SAFETY: the count just taken.
-        unsafe { Arc::from_raw(home) }
-    });
-    let mut contexts: Vec<_> = handle().into_iter().chain(own).collect();
+    let mut contexts: Vec<_> = handle().into_iter().chain(share_own()).collect();
     contexts.dedup_by(|one, other| Arc::ptr_eq(one, other));
     contexts
 }
@@ -537,8 +700,8 @@ pub(crate) fn contexts_here() -> Vec<Arc<Context>> {
 /// Another count of the current context.
 pub(crate) fn handle() -> Option<Arc<Context>> {
     let current = CURRENT.get();
-    owner(|_| {
-        // SAFETY: there is an owner, so by `CURRENT`'s INVARIANT this is the pointer of an `Arc` that is alive.
+    (current.addr() > GONE.addr()).then(|| {
+        // SAFETY: neither null nor a marker, so by `CURRENT`'s INVARIANT the pointer of an `Arc` that is alive.
         unsafe { Arc::increment_strong_count(current) };
         // SAFETY: the count just taken.
         unsafe { Arc::from_raw(current) }

@@ -181,7 +181,7 @@ impl Identity {
         self.declare(&SaysSecret);
     }
 
-    /// Counts it, once. Whoever has a key's place has passed here, be it after another thread.
+    /// Counts it, once. Every way to its slots passes here, be it after another thread: [`find`], and [`of`] for a key's place.
     fn be_counted(&self) {
         // Acquire and release: pair with one another, so that the figure has gone up before anybody goes on. Two threads
         // that are here at once count it twice, which makes contexts look once more than they need.
@@ -251,9 +251,11 @@ fn add(declaration: &Declaration) -> &'static Identity {
     chain(title).find_or_add(|have| have.title == title, identity)
 }
 
-/// The identity that goes by this, if a key of it was used before.
+/// The identity that goes by this, if a key of it was used before. It is counted: a value that goes to its slot from here on is
+/// one that [`count`] has told of.
 pub(crate) fn find(title: TitleRef<'_>) -> Option<&'static Identity> {
-    chain(title).iter().copied().find(|identity| identity.title == title)
+    let found = chain(title).iter().copied().find(|identity| identity.title == title);
+    found.inspect(|identity| identity.be_counted())
 }
 
 /// The identity at `index`, if that was given out.

@@ -304,7 +304,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// ```
     #[inline]
     pub fn set(&'static self, value: T) {
-        match self.set_in_place(value) {
+        match current::set_in_place(self.place.get(), value) {
             Ok(old) => drop(old),
             Err(value) => self.set_or_count(value),
         }
@@ -438,10 +438,12 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// ```
     pub fn enter(&'static self, value: T) -> Scope<T> {
         let entered = self.write(value, |slot, value| {
-            (slot.raw().is_inherited(), slot.replace(value), current::owner(|owner| owner.context().serial()))
+            (slot.raw().is_inherited(), slot.replace(value), slot.context().serial())
         });
         match entered {
-            Ok((inherited, displaced, serial)) => Scope::new(self, serial, former(displaced), inherited),
+            Ok((inherited, displaced, serial)) => {
+                Scope::new(self, Some(serial), former(displaced), inherited)
+            }
             Err(value) => {
                 self.refuse(value);
                 Scope::new(self, None, None, false)
@@ -543,23 +545,6 @@ impl<T: Send + Sync + 'static> Key<T> {
         self.identity.get().is_some_and(Identity::is_stamped)
     }
 
-    /// The fast write.
-    #[inline]
-    fn set_in_place(&'static self, value: T) -> Result<T, T> {
-        let mut value = Some(value);
-        let old = current::owner(|owner| {
-            let slot = owner.slot(self.place.get())?;
-            match slot.set_in_place(value.take()?) {
-                Ok(old) => Some(old),
-                Err(back) => {
-                    value = Some(back);
-                    None
-                }
-            }
-        });
-        old.flatten().ok_or_else(|| value.take().expect("a value that is not stored comes back"))
-    }
-
     #[cold]
     fn set_or_count(&'static self, value: T) {
         match self.write(value, |slot, value| slot.store(value)) {
@@ -615,7 +600,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     }
 
     fn get_present(&'static self) -> Option<Arc<T>> {
-        current::owner(|owner| owner.slot(self.place.get())?.get())?
+        current::get(self.place.get())
     }
 
     /// The read that found nothing: the key may be new, the value still under its name, or the first one to be made.

@@ -11,7 +11,7 @@ use crate::{
     dump::Shown,
     error::Holder,
     identity::{self, Identity},
-    slot::{At, KeySlot, Outgoing, OwnedSlot, Pages, RawSlot, Shared, Slot, ValueType},
+    slot::{At, Displaced, KeySlot, Outgoing, OwnedSlot, Pages, RawSlot, Shared, Slot, ValueType},
     sync::Arc,
     title::{Title, TitleRef},
 };
@@ -103,12 +103,25 @@ impl Names {
     }
 }
 
+/// A value that a name of another type did not take.
+pub(crate) struct WrongType {
+    pub(crate) held: Holder,
+    pub(crate) value: Shared,
+}
+
 /// What a write by name displaced, for the caller to drop once it has let go of everything.
 #[must_use = "dropping the values runs the user's code: choose where"]
 #[derive(Default)]
 pub(crate) struct DisplacedByName {
     pub(crate) former: Option<Shared>,
     pub(crate) outgoing: Outgoing,
+}
+
+impl From<DisplacedByName> for Outgoing {
+    fn from(DisplacedByName { former, mut outgoing }: DisplacedByName) -> Self {
+        outgoing.append(former.into_iter().collect());
+        outgoing
+    }
 }
 
 /// The owner's side.
@@ -134,8 +147,11 @@ impl<'a> Owner<'a> {
             return slot.peek(Named::of_type);
         }
         let identity = identity::find(title)?;
-        let value = self.key(identity)?.share()?;
-        Some(value.downcast().map_err(|_| identity.holder()))
+        let slot = self.key(identity).filter(|slot| slot.raw().is_filled())?;
+        if !identity.value_type().is::<T>() {
+            return Some(Err(identity.holder()));
+        }
+        slot.share()?.downcast().ok().map(Ok)
     }
 
     pub(crate) fn has_name(self, title: TitleRef<'_>) -> bool {
@@ -144,19 +160,22 @@ impl<'a> Owner<'a> {
         self.named(title).is_some() || identity::find(title).is_some_and(is_filled)
     }
 
-    /// Stores `value` under a name, as the key's value where a key goes by it; or says who gave the name another type.
+    /// Stores `value` under a name, as the key's value where a key goes by it; or hands it back if the name has another type.
     pub(crate) fn put(
         self,
         title: TitleRef<'_>,
         value: Shared,
         (shown, origin): (Shown, &'static Location<'static>),
-    ) -> Result<DisplacedByName, Holder> {
+    ) -> Result<DisplacedByName, WrongType> {
         if let Some(slot) = self.named(title) {
             return put_again(&slot, value, shown);
         }
         if let Some(identity) = identity::find(title) {
-            let agrees = value.of().same(identity.value_type());
-            return if agrees { Ok(self.put_in_key(identity, value, shown)) } else { Err(identity.holder()) };
+            return if value.of().same(identity.value_type()) {
+                Ok(self.put_in_key(identity, value, shown))
+            } else {
+                Err(WrongType { held: identity.holder(), value })
+            };
         }
         let owned = Arc::new(Title::of(title));
         let about = About { title: Arc::clone(&owned), value_type: value.of(), shown, origin };
@@ -239,20 +258,29 @@ impl<'a> Owner<'a> {
         outgoing
     }
 
-    /// Gives one name over to its key, if the types agree.
+    /// Gives one name over to its key, if the types agree. A value that the key has already stays: it came later, since a write by
+    /// name goes to the name as long as the name has a value.
     fn adopt_name(self, title: &Title, identity: &'static Identity) -> Option<Outgoing> {
         let slot = self.named(title.borrowed())?;
-        let (value, shown) = slot.peek(|named| (named.value.clone(), named.about.shown))?;
-        if !value.of().same(identity.value_type()) {
+        let (value_type, shown) = slot.peek(|named| (named.about.value_type, named.about.shown))?;
+        if !value_type.same(identity.value_type()) {
             return None;
         }
-        // First into the key, then out of the names: whoever reads meanwhile finds it in one of them.
-        let mut outgoing = self.put_in_key(identity, value, shown).outgoing;
-        let taken = self.key(identity)?;
-        taken.take_over_filled(&slot);
-        // What nothing shows has no times.
-        if identity.is_stamped() {
-            taken.take_over_history(&slot);
+        let mut outgoing = Outgoing::default();
+        let key = self.key_or_grow(identity);
+        if key.raw().is_filled() {
+            if shown.is_secret() {
+                identity.make_secret();
+            }
+        } else {
+            // First into the key, then out of the names: a reader finds the value in one of the two at any time.
+            let value = slot.peek(|named| named.value.clone())?;
+            outgoing.append(self.put_in_key(identity, value, shown).into());
+            key.take_over_filled(&slot);
+            // What nothing shows has no times.
+            if identity.is_stamped() {
+                key.take_over_history(&slot);
+            }
         }
         outgoing.append(self.take_name(title.borrowed())?);
         Some(outgoing)
@@ -265,14 +293,16 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// Stores another value of the same type under a name that has one, or says who gave it another type.
-fn put_again(slot: &OwnedSlot<'_, Named>, value: Shared, shown: Shown) -> Result<DisplacedByName, Holder> {
+/// Stores another value of the same type under a name that has one, or hands it back if that has another type.
+fn put_again(slot: &OwnedSlot<'_, Named>, value: Shared, shown: Shown) -> Result<DisplacedByName, WrongType> {
     let about = slot.peek(|Named { about, .. }| {
         let agrees = value.of().same(about.value_type);
         if agrees { Ok(About { shown, ..about.clone() }) } else { Err(about.holder()) }
     });
-    let about = about.expect("the index leads to slots that are filled")?;
-    Ok(stored(slot, Named { about, value }))
+    match about.expect("the index leads to slots that are filled") {
+        Ok(about) => Ok(stored(slot, Named { about, value })),
+        Err(held) => Err(WrongType { held, value }),
+    }
 }
 
 /// Stores a named value in its slot and gives what was there.
@@ -285,10 +315,12 @@ fn stored(slot: &OwnedSlot<'_, Named>, named: Named) -> DisplacedByName {
         // It may have been shown before, or the slot another name's.
         slot.raw().forget_times();
     }
-    let in_place = displaced.value.map(|named| named.value);
-    let shared =
-        displaced.shared.and_then(|named| Some(named.as_any().downcast_ref::<Named>()?.value.clone()));
-    DisplacedByName { former: in_place.or(shared), outgoing: displaced.outgoing }
+    let Displaced { value, shared, mut outgoing } = displaced;
+    let in_place = value.map(|named| named.value);
+    let swapped = shared.as_ref().and_then(|named| named.as_any().downcast_ref::<Named>());
+    let former = in_place.or_else(|| swapped.map(|named| named.value.clone()));
+    outgoing.append(shared.into_iter().collect());
+    DisplacedByName { former, outgoing }
 }
 
 /// What everybody can read and list.

@@ -13,7 +13,7 @@ use crate::{
     ContextRef, Refused, TypeMismatch, current,
     dump::Shown,
     error::Holder,
-    names::DisplacedByName,
+    names::{DisplacedByName, WrongType},
     slot::{Outgoing, Shared},
     sync::Arc,
     title::TitleRef,
@@ -73,6 +73,10 @@ impl Asked<'_> {
             (put, adopted)
         })?;
         drop(adopted);
+        let put = put.map_err(|WrongType { held, value }| {
+            drop(value);
+            held
+        });
         Some(put.map(|DisplacedByName { former, outgoing }| {
             drop(outgoing);
             former.map(|former| former.downcast().expect("the type was compared before the write"))

@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use crate::stats;
+use crate::{current, stats};
 
 /// What panicked, which is which counter goes up.
 #[derive(Clone, Copy)]
@@ -18,6 +18,7 @@ pub(crate) enum What {
 ///
 /// Unwind safety is asserted: what the code leaves broken is its own, and nothing of ours is borrowed while it runs.
 pub(crate) fn contain<R>(what: What, code: impl FnOnce() -> R) -> Option<R> {
+    current::assert_outside_owner();
     match catch_unwind(AssertUnwindSafe(code)) {
         Ok(result) => Some(result),
         Err(payload) => {
@@ -33,6 +34,7 @@ pub(crate) fn contain<R>(what: What, code: impl FnOnce() -> R) -> Option<R> {
 
 /// Runs `code`; a panic in it becomes an error with its message.
 pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, String> {
+    current::assert_outside_owner();
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied());

@@ -35,8 +35,8 @@ impl FromIterator<Shared> for Outgoing {
     }
 }
 
-impl<T> From<Displaced<T>> for Outgoing {
-    fn from(displaced: Displaced<T>) -> Self {
+impl From<Displaced<()>> for Outgoing {
+    fn from(displaced: Displaced<()>) -> Self {
         let mut outgoing = Self::default();
         outgoing.add(displaced);
         outgoing
@@ -44,7 +44,7 @@ impl<T> From<Displaced<T>> for Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn add<T>(&mut self, displaced: Displaced<T>) {
+    pub(crate) fn add(&mut self, displaced: Displaced<()>) {
         let Displaced { value: _, shared, outgoing } = displaced;
         if let Some(value) = shared {
             self.push(value);
@@ -193,6 +193,10 @@ impl<'a> OwnedRaw<'a> {
 
     pub(crate) fn raw(&self) -> &'a RawSlot {
         self.slot
+    }
+
+    pub(crate) fn context(&self) -> &'a Context {
+        self.owner.context()
     }
 
     /// Another count of the value.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::seen::{Copied, Seen};
-use crate::sync::Arc;
+use crate::{current, sync::Arc};
 
 /// What is known of a type once its name is gone from the signature.
 pub(crate) struct ValueType {
@@ -172,6 +172,8 @@ impl Clone for Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        // It may be the last count, and the value's drop is the user's code.
+        current::assert_outside_owner();
         // SAFETY: by the INVARIANT one count is ours, and this is its end.
         unsafe { (self.of.release)(self.value) };
     }
