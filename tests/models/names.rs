@@ -1,8 +1,8 @@
 //! Dynamic names: the first one, slots that are used again, and names that become keys.
 
-use threadctx::{ContextRef, exit_thread_ctx, get_thread_ctx};
+use threadctx::{ContextRef, Key, Snapshot, exit_thread_ctx, get_thread_ctx};
 
-use super::{Tracked, key, thread};
+use super::{Tracked, key, leaked, thread};
 use crate::model;
 
 fn named(context: &ContextRef, name: &str) -> Option<u64> {
@@ -66,6 +66,46 @@ fn a_name_put_in_while_its_key_comes_is_the_keys() {
         assert_eq!(key.with(Tracked::read), Some(1));
         other.join().unwrap();
         assert_eq!(key.with(Tracked::read), Some(1));
+        exit_thread_ctx();
+    });
+}
+
+/// A value whose end exits the context of the thread that it ends on.
+struct ExitsInItsDrop(Tracked);
+
+impl Drop for ExitsInItsDrop {
+    fn drop(&mut self) {
+        exit_thread_ctx();
+    }
+}
+
+fn insert(value: u64) {
+    let names = get_thread_ctx().namespace("model");
+    let inserted = names.insert_opaque("key", ExitsInItsDrop(Tracked::new(value)));
+    drop(inserted.map_err(|_| "of another type").unwrap());
+}
+
+/// One thread makes the first use of a key, a second one captures a value that it inserted by name, and a third one enters
+/// that snapshot while it has a value under the name itself. No drop may run while the third one's owner is at work.
+#[test]
+fn a_name_and_a_snapshot_against_their_keys_first_use_drop_nothing_under_an_owner() {
+    model("a key's first use against a snapshot of its name", 2, || {
+        let key = leaked(Key::<ExitsInItsDrop>::new("model", "key").inherit());
+        let first_use = thread::spawn(move || key.check().expect("of one type"));
+        let capture = thread::spawn(|| {
+            insert(2);
+            let snapshot = Snapshot::capture();
+            exit_thread_ctx();
+            snapshot
+        });
+        insert(1);
+        let snapshot = capture.join().unwrap();
+        let entered = snapshot.enter();
+        drop(snapshot);
+        first_use.join().unwrap();
+        let seen = key.with(|value| value.0.read());
+        assert!(matches!(seen, None | Some(1 | 2)), "a value that is alive: {seen:?}");
+        drop(entered);
         exit_thread_ctx();
     });
 }
