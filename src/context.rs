@@ -1,6 +1,6 @@
 //! Everything kept for one ident, the owner's handle to it and everybody else's.
 
-use std::{cell::Cell, fmt, marker::PhantomData, sync::Arc, thread::Thread};
+use std::{cell::Cell, fmt, marker::PhantomData, ops::Deref, sync::Arc, thread::Thread};
 
 use crate::{
     AccessError, Dump, DumpOptions, Ident, Namespace, NamespaceRef, TaskId, clock,
@@ -9,7 +9,7 @@ use crate::{
     late,
     names::Names,
     os, registry,
-    slot::{KeySlot, KeySlots, Outgoing, RawSlot, RetireList},
+    slot::{DeferredDrops, KeySlot, KeySlots, Outgoing, RawSlot, RetireList},
     stats,
     sync::{AtomicU8, AtomicU32, AtomicU64, OnceBox, Ordering},
 };
@@ -60,6 +60,7 @@ pub(crate) struct Context {
     process: AtomicU32,
     pub(crate) keys: KeySlots,
     names: OnceBox<Names>,
+    deferred: DeferredDrops,
     pub(crate) own: OwnerCell<Own>,
 }
 
@@ -74,6 +75,8 @@ pub(crate) struct Own {
     pub(crate) retired: RetireList,
     /// Whether the start hooks are running.
     pub(crate) starting: Cell<bool>,
+    /// Whether its exit collects the values that wait for readers.
+    pub(crate) holds_deferred: Cell<bool>,
     /// The context itself, once it has exited while one of its values is still borrowed.
     pub(crate) parked: Cell<Option<Arc<Context>>>,
 }
@@ -130,6 +133,7 @@ impl Context {
             process: AtomicU32::new(registry::process()),
             keys: KeySlots::default(),
             names: OnceBox::new(),
+            deferred: DeferredDrops::default(),
             own: OwnerCell::new(Own::default()),
         }
     }
@@ -220,6 +224,11 @@ impl Context {
         self.names.get_or_init(Box::default)
     }
 
+    /// The values that wait for a reader to leave.
+    pub(crate) fn deferred(&self) -> &DeferredDrops {
+        &self.deferred
+    }
+
     /// The keys that have a value here, with their slots.
     pub(crate) fn filled_keys(&self) -> impl Iterator<Item = KeySlot<'_>> {
         self.keys.filled()
@@ -242,6 +251,7 @@ impl Context {
         }
         self.process.store(registry::process(), Ordering::Relaxed);
         self.raw_slots().for_each(|slot| slot.after_fork(owner));
+        self.deferred.after_fork();
     }
 }
 
@@ -476,8 +486,8 @@ impl ContextRef {
 
     /// The context where there may still be something to read: not one that a fork left behind, whose owner may have
     /// vanished in the middle of a write.
-    pub(crate) fn readable(&self) -> Option<&Context> {
-        Some(&*self.0).filter(|context| context.state() != State::Exited)
+    pub(crate) fn readable(&self) -> Option<Look<'_>> {
+        (self.0.state() != State::Exited).then(|| Look(&self.0))
     }
 
     /// Who it belongs to.
@@ -613,6 +623,27 @@ impl ContextRef {
     /// ```
     pub fn dump(&self) -> Dump {
         DumpOptions::new().take_of(vec![self.clone()])
+    }
+}
+
+/// A look into a context by a thread that need not be its owner. Its end drops the values that waited for this look only, which
+/// runs the user's code: hold nothing then.
+pub(crate) struct Look<'a>(&'a Context);
+
+impl Deref for Look<'_> {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        self.0
+    }
+}
+
+impl Drop for Look<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.0.deferred.is_pending() {
+            drop(self.0.deferred.collect());
+        }
     }
 }
 

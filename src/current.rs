@@ -473,14 +473,17 @@ fn park(context: &Arc<Context>) {
 
 /// What a borrow kept waiting. Dropped after everything is let go: the values run the user's code.
 #[must_use]
-#[derive(Default)]
 pub(crate) struct EndOfBorrow {
     _values: Outgoing,
     _context: Option<Arc<Context>>,
 }
 
-/// Called as a borrow of `slot` ends, if something waits for the last one.
-pub(crate) fn end_of_borrow(context: NonNull<Context>, slot: NonNull<RawSlot>) -> EndOfBorrow {
+/// Called as a borrow of `value` in `slot` ends, if former values of the slot are retired.
+pub(crate) fn end_of_borrow(
+    context: NonNull<Context>,
+    slot: NonNull<RawSlot>,
+    value: NonNull<()>,
+) -> EndOfBorrow {
     // SAFETY: the borrow was counted until now, so exit has kept the context, and nothing has run since.
     let context = unsafe { context.as_ref() };
     // SAFETY: as above; the slot is part of the context.
@@ -488,11 +491,10 @@ pub(crate) fn end_of_borrow(context: NonNull<Context>, slot: NonNull<RawSlot>) -
     // SAFETY: the borrow began when the context was current on this thread; a task's context moves to another one only when
     // its poll, and all that the poll borrowed, is over.
     let owner = unsafe { Owner::of(context) };
+    let values = slot.end_borrow(owner, value);
     if slot.is_borrowed(owner) {
-        return EndOfBorrow::default();
+        return EndOfBorrow { _values: values, _context: None };
     }
-    slot.forget_borrows(owner);
-    let values = slot.settle(owner);
     let parked = owner.own().parked.take();
     let waits_on = parked.is_some() && owner.has_open_borrows();
     let context = if waits_on { owner.own().parked.replace(parked) } else { parked };

@@ -12,16 +12,13 @@ use crate::{
     names::Names,
     panics::{self, What},
     slot::{KeySlot, Outgoing, RawSlot, Shared},
-    stats,
-    sync::{pause, yield_now},
-    total,
+    stats, total,
 };
 
 /// What hooks and drops leave behind is cleaned in this many rounds; then it is dropped unheard.
 const ROUNDS: usize = 8;
-/// How often an exit gives the processor away for a moment, and then for a millisecond, so that a reader may leave a slot;
-/// after that, what the reader was at drops with the last handle to the context.
-const PATIENCE: usize = 32;
+/// How often an exit gives its time slice away so that a reader may leave a slot. After that the reader drops what waits for it.
+const YIELDS: u32 = 32;
 
 /// A value that a round is to end.
 #[derive(Clone, Copy)]
@@ -33,7 +30,10 @@ enum Ending {
 /// Runs the current context's exit until nothing is left or the rounds are over. `for_all` runs the hooks that are not the
 /// context's own, after those in the first round.
 pub(crate) fn run(for_all: fn()) {
-    current::owner(|owner| owner.context().set_state(State::Exiting));
+    current::owner(|owner| {
+        owner.context().set_state(State::Exiting);
+        owner.own().holds_deferred.set(owner.context().deferred().hold());
+    });
     for round in 0..ROUNDS {
         // A value that was put in by name, before its key was first used somewhere, is the key's now.
         drop(current::owner(|owner| owner.adopt_names()));
@@ -184,24 +184,9 @@ pub(crate) fn take_leftovers(owner: Owner<'_>) -> Leftovers {
         values.append(owner.take_keys(|_| true));
         values.append(owner.take_names(|_| true));
     }
-    for wait in [yield_now as fn(), pause] {
-        for _ in 0..PATIENCE {
-            if settle(owner, &mut values) {
-                return Leftovers { hooks, values };
-            }
-            wait();
-        }
+    let deferred = owner.context().deferred();
+    if owner.own().holds_deferred.take() || deferred.hold() {
+        values.append(deferred.release(YIELDS));
     }
     Leftovers { hooks, values }
-}
-
-/// Collects retired values that no reader can be at any more; says whether that was all but the borrowed ones, which
-/// wait for the end of their borrow.
-fn settle(owner: Owner<'_>, values: &mut Outgoing) -> bool {
-    if owner.retired().is_empty() {
-        return true;
-    }
-    let waits = |slot: &&RawSlot| slot.has_retired(owner) && !slot.is_borrowed(owner);
-    owner.context().raw_slots().filter(waits).for_each(|slot| values.append(slot.settle(owner)));
-    !owner.context().raw_slots().any(|slot| waits(&slot))
 }

@@ -14,7 +14,7 @@ use crate::{
     dump::Shown,
     error::Holder,
     registry,
-    slot::{At, RawSlot, Shared, ValueType},
+    slot::{At, Outgoing, RawSlot, Shared, ValueType},
     sync::{AtomicBool, AtomicUsize, CHAINS, Ordering, fence, filled_array, globals},
     table::Table,
     title::TitleRef,
@@ -141,12 +141,14 @@ impl Identity {
     /// next write is one that asks. (Tasks that a forked child goes on polling are not in its registry: there it is any write
     /// but a fast one.)
     ///
-    /// The first time, it waits for the registry's locks and, as a reader does, for owners inside slots of this identity.
-    pub(crate) fn note_times(&'static self) {
+    /// The first time, it waits for the registry's locks and, as a reader does, for owners inside slots of this identity. It gives
+    /// the values that waited for it to leave such a slot.
+    pub(crate) fn note_times(&'static self) -> Outgoing {
+        let mut outgoing = Outgoing::default();
         // Acquire: pairs with the release below. Two threads that are here at once both tell: neither waits for the other, nor
         // does a child that was forked meanwhile.
         if self.told.load(Ordering::Acquire) {
-            return;
+            return outgoing;
         }
         // Relaxed: the slot's word orders it for the owner of a slot that is told, the registry's lock for a context that is
         // not in it yet, and the fence, which pairs with the one in `Pages::grow`, for a slot that is not there yet: either
@@ -156,9 +158,13 @@ impl Identity {
         registry::for_each(|context| {
             if let Some(slot) = context.keys.of(self) {
                 slot.raw().divert();
+                if context.deferred().is_pending() {
+                    outgoing.append(context.deferred().collect());
+                }
             }
         });
         self.told.store(true, Ordering::Release);
+        outgoing
     }
 
     /// Whether its values go along in a snapshot, if it is among the [`inheriting`].
@@ -177,8 +183,8 @@ impl Identity {
     }
 
     /// From now on nothing of this identity is rendered.
-    pub(crate) fn make_secret(&'static self) {
-        self.declare(&SaysSecret);
+    pub(crate) fn make_secret(&'static self) -> Outgoing {
+        self.declare(&SaysSecret)
     }
 
     /// Counts it, once. Every way to its slots passes here, be it after another thread: [`find`], and [`of`] for a key's place.
@@ -192,10 +198,8 @@ impl Identity {
     }
 
     /// Notes what `key` says, unless it adds nothing: a key made again and again must not make this grow.
-    fn declare(&'static self, key: &'static dyn Declared) {
-        if !key.shown().is_opaque() {
-            self.note_times();
-        }
+    fn declare(&'static self, key: &'static dyn Declared) -> Outgoing {
+        let outgoing = if key.shown().is_opaque() { Outgoing::default() } else { self.note_times() };
         if key.keeps_total() {
             self.stays.store(true, Ordering::Relaxed);
         }
@@ -209,6 +213,7 @@ impl Identity {
             shows && hooks && (!key.keeps_total() || have.keeps_total())
         };
         self.declared.find_or_add(covers, key);
+        outgoing
     }
 }
 
@@ -220,8 +225,9 @@ pub(crate) fn of(declaration: &Declaration) -> Result<&'static Identity, TypeMis
         let asked = Holder { type_name: value_type.name(), place: origin };
         return Err(TypeMismatch::new(title, identity.holder(), asked));
     }
-    identity.declare(key);
+    let outgoing = identity.declare(key);
     identity.be_counted();
+    drop(outgoing);
     Ok(identity)
 }
 

@@ -11,7 +11,9 @@ use once_cell::race::OnceRef;
 use serde::Serialize;
 
 use crate::{
-    ContextRef, Ident, Refused, Scope, TypeMismatch, clock, current,
+    ContextRef, Ident, Refused, Scope, TypeMismatch, clock,
+    context::Context,
+    current,
     dump::Shown,
     identity::{self, Declaration, Declared, Identity},
     late, registry,
@@ -482,7 +484,11 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// ```
     pub fn get_in(&'static self, context: &ContextRef) -> Option<Arc<T>> {
         let place = self.known_place()?;
-        let context = context.readable()?;
+        self.read_at(place, &*context.readable()?)
+    }
+
+    /// The value in `context`, for a thread that need not be its owner.
+    pub(crate) fn read_at(&'static self, place: Place<T>, context: &Context) -> Option<Arc<T>> {
         let by_key = || context.keys.get(place)?.read();
         // Between the two looks the owner may move a value from its name to the key: never back.
         let by_name = || context.names()?.read(self.title())?.ok();
@@ -710,7 +716,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     pub(crate) fn watch(&'static self) -> Result<&'static Identity, TypeMismatch> {
         self.try_place()?;
         let identity = self.identity.get().expect("it is known together with the place");
-        identity.note_times();
+        drop(identity.note_times());
         Ok(identity)
     }
 

@@ -186,15 +186,14 @@ impl<'a> Owner<'a> {
     }
 
     fn put_in_key(self, identity: &'static Identity, value: Shared, shown: Shown) -> DisplacedByName {
-        if shown.is_secret() {
-            identity.make_secret();
-        }
+        let mut outgoing = if shown.is_secret() { identity.make_secret() } else { Outgoing::default() };
         let slot = self.key_or_grow(identity);
         let displaced = slot.exchange(Some(value));
         if identity.is_stamped() {
             slot.raw().stamp();
         }
-        DisplacedByName { former: displaced.shared, outgoing: displaced.outgoing }
+        outgoing.append(displaced.outgoing);
+        DisplacedByName { former: displaced.shared, outgoing }
     }
 
     /// Removes what goes by this name; `None` if nothing does.
@@ -270,7 +269,7 @@ impl<'a> Owner<'a> {
         let key = self.key_or_grow(identity);
         if key.raw().is_filled() {
             if shown.is_secret() {
-                identity.make_secret();
+                outgoing.append(identity.make_secret());
             }
         } else {
             // First into the key, then out of the names: a reader finds the value in one of the two at any time.

@@ -169,7 +169,7 @@ pub(crate) fn all() -> Vec<ContextRef> {
 
 /// Shows every context in the registry to `look`, which is ours and takes no lock, since one is held meanwhile. No count of a
 /// context is taken and let go of, so nothing of the user's drops here: an owner may do this.
-pub(crate) fn for_each(look: impl Fn(&Context)) {
+pub(crate) fn for_each(mut look: impl FnMut(&Context)) {
     registry().map.iter().for_each(|entry| look(&entry));
 }
 

@@ -21,9 +21,10 @@
 //!
 //! *Owner write*: from 0 to `WRITER` and the value is the owner's alone: it is replaced in place
 //! ([`OwnedSlot::set_in_place`]). If only `EXPOSED` stands in the way, `Arc::get_mut` decides under `WRITER`; its answer
-//! also covers a `Weak` somebody kept, which a look at the strong count would not. With a reader inside, or a borrow of
-//! the owner's own open, a new `Arc` is published by swapping the pointer, and the old count goes to the owner's
-//! [`RetireList`] until a later moment at which nobody can be inside ([`OwnedSlot::exchange`]).
+//! also covers a `Weak` somebody kept, which a look at the strong count would not. Otherwise a new `Arc` is published by
+//! swapping the pointer ([`OwnedRaw::exchange`]). With a reader inside, the old count goes to the context's
+//! [`DeferredDrops`] until the last reader has left; with a borrow of the owner's own open, to the owner's [`RetireList`] until
+//! the last borrow has ended.
 //!
 //! So a reader that is descheduled in the middle costs the owner an allocation, never a wait.
 
@@ -32,15 +33,17 @@ use std::{cell::Cell, marker::PhantomData, ops::Deref, ptr::NonNull};
 use crate::{
     clock,
     current::Owner,
-    sync::{Arc, AtomicPtr, AtomicU32, AtomicU64, Ordering, spin_loop, yield_now},
+    sync::{Arc, AtomicPtr, AtomicU32, AtomicU64, Ordering, pause, spin_loop, yield_now},
 };
 
+mod deferred;
 mod owned;
 mod pages;
 mod place;
 mod seen;
 mod shared;
 
+pub(crate) use deferred::DeferredDrops;
 pub(crate) use owned::{Borrowed, Displaced, Outgoing, OwnedRaw, OwnedSlot, Past, RetireList};
 pub(crate) use pages::{At, Pages};
 pub(crate) use place::{KeySlot, KeySlots, Place, PlaceCell};
@@ -59,16 +62,22 @@ const READERS: u32 = EXPOSED - 1;
 const RETIRED: u32 = 1 << 31;
 /// In `RawSlot::owner`: an initialiser of this slot is running further up the stack.
 const INITIALISING: u32 = 1 << 30;
-/// In `RawSlot::owner`: the present value came while borrows of former ones were open, and has not been borrowed itself.
-const FRESH: u32 = 1 << 29;
-/// In `RawSlot::owner`: how many borrows of the owner's are open.
-const BORROWS: u32 = FRESH - 1;
+/// In `RawSlot::owner`: how many borrows of the owner's are open, of the present value and of former ones.
+const BORROWS: u32 = PRESENT_ONE - 1;
+/// In `RawSlot::owner`: how many open borrows are of the present value. At its maximum it stays there until no borrow is open. A
+/// borrow that began while its value was the present one, and that is not counted here, is of a value in the retire list.
+const PRESENT: u32 = INITIALISING - PRESENT_ONE;
+const PRESENT_ONE: u32 = 1 << 22;
+/// `RawSlot::owner` with one open borrow, which is of the present value, and nothing else.
+const ONE_BORROW: u32 = PRESENT_ONE | 1;
 
 /// Added to `RawSlot::writes` of a value that came by a snapshot, so that exactly this is one that nobody has written since.
 const ARRIVED: u32 = 1 << 31;
 
-/// How often a reader spins before it begins to give its time slice away.
+/// How often a reader spins before it gives its time slice away, and how often it does that before it sleeps. A reader of
+/// real-time priority has to sleep to let the owner run on its processor.
 const SPINS: u32 = 32;
+const YIELDS: u32 = 256;
 
 /// The slot, its type forgotten. It drops nothing: exit empties every slot, and what a context still holds that never
 /// got to exit (a forked child's copy of another thread's) may only be leaked.
@@ -77,7 +86,7 @@ const SPINS: u32 = 32;
 #[derive(Default)]
 pub(crate) struct RawSlot {
     word: AtomicU32,
-    /// Owner only: `RETIRED`, `INITIALISING`, `FRESH` and the count of open borrows.
+    /// Owner only: `RETIRED`, `INITIALISING`, `PRESENT` and `BORROWS`.
     owner: Cell<u32>,
     value: AtomicPtr<()>,
     /// Owner only: when it was filled, in the context's own count.
@@ -144,8 +153,9 @@ impl RawSlot {
                 Some(most) if tried >= most => return Err(Busy),
                 // It is only not as it was thought to be.
                 _ if word & WRITER == 0 => {}
-                _ if tried % SPINS == 0 => yield_now(),
-                _ => spin_loop(),
+                _ if tried % SPINS != 0 => spin_loop(),
+                None if tried / SPINS > YIELDS => pause(),
+                _ => yield_now(),
             }
         }
     }
@@ -234,7 +244,31 @@ impl RawSlot {
 
     /// Whether some borrow may be one of the present value.
     fn is_present_borrowed(&self) -> bool {
-        self.borrows() != 0 && self.owner.get() & FRESH == 0
+        self.owner.get() & PRESENT != 0
+    }
+
+    /// Notes that the present value is a new one, which is not borrowed, and gives the number of borrows of the former one.
+    fn forget_present(&self) -> u32 {
+        let noted = self.owner.get();
+        self.owner.set(noted & !PRESENT);
+        (noted & PRESENT) / PRESENT_ONE
+    }
+
+    /// Whether a reader is inside that entered before this call.
+    fn has_readers(&self) -> bool {
+        // Acquire, in both: pairs with the release in `Reading`'s drop.
+        let mut word = self.word.load(Ordering::Acquire);
+        while word & WRITER == 0 {
+            // A read-modify-write that changes nothing, so that it has its place in the order of what readers do. Release: pairs
+            // with the acquire in `Reading`'s drop (see `deferred`), and with the one in `enter`: a reader that enters after this
+            // finds the pointer that the owner has published before it.
+            match self.word.compare_exchange(word, word, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return word & READERS != 0,
+                Err(now) => word = now,
+            }
+        }
+        // The owner entered when no reader was inside.
+        false
     }
 
     fn note(&self, bit: u32, on: bool) {
@@ -262,7 +296,10 @@ impl RawSlot {
     #[inline]
     pub(crate) fn stamp(&self) {
         // Relaxed, and no read-modify-write: the owner alone writes them.
-        self.writes.store(self.writes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        let writes = self.writes.load(Ordering::Relaxed);
+        let next = writes.wrapping_add(1);
+        // At its maximum the count stays: one more would change or make an `ARRIVED`.
+        self.writes.store(if next & !ARRIVED == 0 { writes } else { next }, Ordering::Relaxed);
         self.written.store(clock::now(), Ordering::Relaxed);
     }
 
@@ -273,29 +310,13 @@ impl RawSlot {
         self.writes.store(0, Ordering::Relaxed);
     }
 
-    /// The retired values of this slot, unless some may be borrowed. Called after a write that found nobody inside:
-    /// whoever has come in since has found the new value.
-    #[inline]
-    fn reap(&self, owner: Owner<'_>) -> Outgoing {
-        if !self.has_retired(owner) || self.borrows() != 0 {
-            return Outgoing::default();
-        }
-        self.note(RETIRED, false);
-        owner.retired().take_of(self)
-    }
-
-    /// Tries once more to let retired values go.
-    pub(crate) fn settle(&self, owner: Owner<'_>) -> Outgoing {
-        let alone = if self.borrows() == 0 { self.try_write() } else { None };
-        let Some(writing) = alone else { return Outgoing::default() };
-        let exposed = writing.exposed;
-        writing.leave(exposed);
-        self.reap(owner)
-    }
-
-    /// The last borrow has ended: what is there now is no fresher than anything else.
-    pub(crate) fn forget_borrows(&self, _: Owner<'_>) {
-        self.note(FRESH, false);
+    /// After the end of a borrow of `value`: lets the retired values go that are not borrowed any more. Those that no reader can
+    /// have either come out.
+    pub(crate) fn end_borrow(&self, owner: Owner<'_>, value: NonNull<()>) -> Outgoing {
+        let (retired, deferred) = (owner.retired(), owner.context().deferred());
+        retired.end_borrow(self, value).into_iter().for_each(|value| deferred.add(self, value));
+        self.note(RETIRED, retired.has(self));
+        deferred.collect()
     }
 
     /// The thread that borrowed does not exist any more, and so no borrow ends any more.
@@ -305,11 +326,6 @@ impl RawSlot {
 
     pub(crate) fn is_borrowed(&self, _: Owner<'_>) -> bool {
         self.borrows() != 0
-    }
-
-    /// Whether former values of this slot wait for a reader or a borrow to end.
-    pub(crate) fn has_retired(&self, _: Owner<'_>) -> bool {
-        self.owner.get() & RETIRED != 0
     }
 
     /// In a forked child, for the context of the thread that forked: readers that were inside no longer exist.
@@ -322,8 +338,9 @@ impl RawSlot {
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        // Release: pairs with the acquire in `try_write`: our count was taken before the owner finds us gone.
-        self.0.word.fetch_sub(1, Ordering::Release);
+        // Release: pairs with the acquire in `try_write` and `has_readers`: our count was taken before the owner finds us gone.
+        // Acquire: pairs with the release in `has_readers`: if the owner found us inside, we find that a value waits for us.
+        self.0.word.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -395,5 +412,44 @@ mod tests {
             assert!(slot.enter(Some(u32::MAX), Takes::Count).is_ok());
         });
         assert_eq!(slot.word.load(Ordering::Relaxed), EXPOSED, "it has left, and leaves its mark");
+    }
+
+    /// A thread that only yields is always ready to run.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn a_reader_that_waits_for_long_sleeps_so_that_the_owner_can_run_on_its_processor() {
+        let slot = RawSlot::default();
+        slot.word.store(WRITER, Ordering::Relaxed);
+        let (send, receive) = std::sync::mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                send.send(crate::os::thread_number()).expect("it is received");
+                drop(slot.enter(None, Takes::Count));
+            });
+            let stat = format!("/proc/self/task/{}/stat", receive.recv().expect("it is sent"));
+            let sleeps = || std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") S "));
+            while !sleeps() {
+                thread::yield_now();
+            }
+            slot.word.store(0, Ordering::Release);
+        });
+        assert_eq!(slot.word.load(Ordering::Relaxed), EXPOSED);
+    }
+
+    #[test]
+    fn a_count_of_writes_ends_at_its_maximum_and_never_reads_as_an_arrival() {
+        let slot = RawSlot::default();
+        for (before, after, inherited) in [
+            (0, 1, false),
+            (ARRIVED, 1, false),
+            (ARRIVED - 2, ARRIVED - 1, false),
+            (ARRIVED - 1, ARRIVED - 1, false),
+            (u32::MAX - 1, ARRIVED - 1, false),
+            (u32::MAX, ARRIVED - 1, false),
+        ] {
+            slot.writes.store(before, Ordering::Relaxed);
+            slot.stamp();
+            assert_eq!((slot.history().1, slot.is_inherited()), (after, inherited), "after {before:#x}");
+        }
     }
 }

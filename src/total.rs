@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Key,
+    ContextRef, Key,
     current::{self, Owner},
     fork,
     identity::{Declared, Identity},
@@ -52,14 +52,18 @@ pub(crate) fn collect<T: Send + Sync + 'static>(
     key: &'static Key<T>,
     identity: &'static Identity,
 ) -> Vec<Arc<T>> {
+    let Some(place) = key.known_place() else { return Vec::new() };
     // Outlives the lock: the last count of a context may be among them.
     let mut contexts = Vec::new();
     let retained = lock_retained();
     let pile = retained.0.get(&identity.index()).into_iter().flat_map(|pile| pile.values.iter().cloned());
     let mut values: Vec<Arc<T>> = pile.filter_map(|value| value.downcast().ok()).collect();
     contexts.extend(registry::all());
-    values.extend(contexts.iter().filter_map(|context| key.get_in(context)));
+    let looks: Vec<_> = contexts.iter().filter_map(ContextRef::readable).collect();
+    values.extend(looks.iter().filter_map(|context| key.read_at(place, context)));
     drop(retained);
+    // Now that nothing is locked: their end may drop values.
+    drop(looks);
     values
 }
 

@@ -89,11 +89,11 @@ impl<'o> Capture<'o> {
     pub(super) fn is_wanted(&self, context: &ContextRef) -> bool {
         let filter = &self.options.filter;
         let is_stale = |most| {
-            let last = context.readable().map_or(0, |context| filter.last_write(context));
+            let last = context.readable().map_or(0, |context| filter.last_write(&context));
             last != 0 && micros(clock::since(last)) >= most
         };
         filter.wants_named(context.name())
-            && filter.wants_values_of(context.readable())
+            && filter.wants_values_of(context.readable().as_deref())
             && filter.stale_for.is_none_or(is_stale)
     }
 

@@ -58,7 +58,7 @@ fn survivors(options: &DumpOptions, contexts: &[ContextRef], capture: &Capture<'
         let written = context
             .readable()
             .filter(|_| capture.is_in_time())
-            .map(|context| options.filter.last_write(context));
+            .map(|context| options.filter.last_write(&context));
         written.filter(|written| *written != 0)
     };
     let dated = contexts.iter().enumerate().filter_map(|(place, context)| Some((age(context)?, place)));

@@ -401,7 +401,7 @@ impl Watch {
     fn last_write(&self, context: &ContextRef, watched: &Watched) -> Option<u64> {
         let inner = context.readable()?;
         let unknown = || self.since.max(inner.registered());
-        let last = writes(inner, watched).max()?;
+        let last = writes(&inner, watched).max()?;
         match watched {
             Watched::Key(_) if last == 0 => Some(unknown()),
             // Nothing in it is shown.

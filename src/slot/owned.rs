@@ -2,7 +2,10 @@
 
 use std::{cell::Cell, marker::PhantomData, mem, ops::Deref, ptr, ptr::NonNull};
 
-use super::{ARRIVED, FRESH, INITIALISING, RETIRED, RawSlot, Shared, Slot, ValueType, WRITER, Writing};
+use super::{
+    ARRIVED, BORROWS, INITIALISING, ONE_BORROW, PRESENT, PRESENT_ONE, RETIRED, RawSlot, Shared, Slot,
+    ValueType, WRITER, Writing,
+};
 use crate::{
     context::Context,
     current::{self, Owner},
@@ -10,12 +13,24 @@ use crate::{
     sync::{Arc, Ordering},
 };
 
-/// Counts that a slot had to give up while somebody could still be inside, each with the slot it came from.
+/// Values that slots gave up while the owner had borrowed them.
 #[derive(Default)]
-pub(crate) struct RetireList(Cell<Vec<(*const RawSlot, Shared)>>);
+pub(crate) struct RetireList(Cell<Vec<Retired>>);
 
-// SAFETY: the pointers are compared, never followed, and the counts are `Send`.
-unsafe impl Send for RetireList {}
+/// A value that waits for the owner's borrows of it to end.
+struct Retired {
+    /// Where it came from. Compared, never followed.
+    slot: *const RawSlot,
+    value: Shared,
+    /// How many of its borrows are open; `UNCOUNTED` if it waits until none of the slot's is.
+    borrows: u32,
+}
+
+/// In `Retired::borrows`: more than the slot could count.
+const UNCOUNTED: u32 = PRESENT / PRESENT_ONE;
+
+// SAFETY: the pointer is compared, never followed, and the value is `Send`.
+unsafe impl Send for Retired {}
 
 /// Values on their way out. Dropping them runs code of the user's: let go of everything first.
 ///
@@ -52,7 +67,7 @@ impl Outgoing {
         self.append(outgoing);
     }
 
-    fn push(&mut self, value: Shared) {
+    pub(super) fn push(&mut self, value: Shared) {
         match self.first {
             None => self.first = Some(value),
             Some(_) => self.others.push(value),
@@ -71,17 +86,32 @@ impl Outgoing {
 }
 
 impl RetireList {
-    fn add(&self, slot: &RawSlot, value: Shared) {
+    fn add(&self, slot: &RawSlot, value: Shared, borrows: u32) {
         let mut list = self.0.take();
-        list.push((slot, value));
+        list.push(Retired { slot, value, borrows });
         self.0.set(list);
     }
 
-    pub(super) fn take_of(&self, slot: &RawSlot) -> Outgoing {
-        let (taken, kept) = self.0.take().into_iter().partition(|(from, _)| ptr::eq(*from, slot));
+    /// Notes the end of a borrow of `value`, and takes the values out whose last borrow that was: all of the slot's, if it has
+    /// no borrow any more.
+    pub(super) fn end_borrow(&self, slot: &RawSlot, value: NonNull<()>) -> Vec<Shared> {
+        let mut list = self.0.take();
+        let of_value = list.iter_mut().find(|retired| retired.is(slot, value));
+        if let Some(counted) = of_value.filter(|retired| retired.borrows != UNCOUNTED) {
+            counted.borrows -= 1;
+        }
+        let is_over =
+            |retired: &Retired| ptr::eq(retired.slot, slot) && (retired.borrows == 0 || slot.borrows() == 0);
+        let (over, kept): (Vec<_>, _) = list.into_iter().partition(is_over);
         self.0.set(kept);
-        let taken: Vec<_> = taken;
-        taken.into_iter().map(|(_, value)| value).collect()
+        over.into_iter().map(|retired| retired.value).collect()
+    }
+
+    pub(super) fn has(&self, slot: &RawSlot) -> bool {
+        let list = self.0.take();
+        let has = list.iter().any(|retired| ptr::eq(retired.slot, slot));
+        self.0.set(list);
+        has
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -92,10 +122,16 @@ impl RetireList {
     }
 }
 
+impl Retired {
+    fn is(&self, slot: &RawSlot, value: NonNull<()>) -> bool {
+        ptr::eq(self.slot, slot) && self.value.as_ptr() == value
+    }
+}
+
 impl Drop for RetireList {
     fn drop(&mut self) {
         if !self.is_empty() {
-            drop(self.0.take().into_iter().map(|(_, value)| value).collect::<Outgoing>());
+            drop(self.0.take().into_iter().map(|retired| retired.value).collect::<Outgoing>());
         }
     }
 }
@@ -166,29 +202,37 @@ impl<'a> OwnedRaw<'a> {
         // Release: pairs with the acquire in `is_filled`. For whoever enters, `leave` publishes it.
         let old = NonNull::new(slot.value.swap(new, Ordering::Release));
         writing.leave(exposed);
-        let outgoing = slot.reap(self.owner);
         // SAFETY: the slot's count, by its INVARIANT of this type, is given up: nobody was inside under WRITER, and
         // whoever enters now finds the new pointer.
         let shared = old.map(|old| unsafe { Shared::from_raw(old, self.of) });
-        Displaced { value: None, shared, outgoing }
+        Displaced { value: None, shared, outgoing: Outgoing::default() }
     }
 
-    /// The write when somebody may be inside: the old count is kept for whoever it is.
+    /// The write when a reader may be inside, or the owner has borrowed the value: the old count is kept for them.
     fn publish(&self, new: *mut (), exposed: bool) -> Displaced<()> {
         if exposed {
             self.slot.expose();
         }
         // Release: pairs with the acquire load in `read`. Acquire is not needed: the old pointer is our own store.
         let old = NonNull::new(self.slot.value.swap(new, Ordering::Release));
-        // SAFETY: the slot's count, of this type by its INVARIANT, becomes the retire list's.
+        let borrows = self.slot.forget_present();
+        // SAFETY: the slot's count, of this type by its INVARIANT, is given up.
         let old = old.map(|old| unsafe { Shared::from_raw(old, self.of) });
         let shared = old.clone();
-        if let Some(old) = old {
-            self.owner.retired().add(self.slot, old);
+        let outgoing = old.map(|old| self.put_aside(old, borrows)).unwrap_or_default();
+        Displaced { value: None, shared, outgoing }
+    }
+
+    /// Keeps a count that the slot gave up, for as long as a borrow or a reader may have it.
+    fn put_aside(&self, old: Shared, borrows: u32) -> Outgoing {
+        if borrows != 0 {
+            self.owner.retired().add(self.slot, old, borrows);
             self.slot.note(RETIRED, true);
+            return Outgoing::default();
         }
-        self.slot.note(FRESH, self.slot.borrows() != 0);
-        Displaced { value: None, shared, outgoing: Outgoing::default() }
+        let deferred = self.owner.context().deferred();
+        deferred.add(self.slot, old);
+        deferred.collect()
     }
 
     pub(crate) fn raw(&self) -> &'a RawSlot {
@@ -308,12 +352,23 @@ impl<'a, T: Send + Sync + 'static> OwnedSlot<'a, T> {
     /// wait for it longer than for all the rest.
     #[inline]
     pub(crate) fn borrow_alone(&self) -> Option<Borrowed<T>> {
-        if self.raw.slot.owner.get() == 0 { self.borrow_as(1) } else { None }
+        if self.raw.slot.owner.get() == 0 { self.borrow_as(ONE_BORROW) } else { None }
     }
 
     /// The owner's read in every other case.
+    ///
+    /// # Panics
+    ///
+    /// If there are more open borrows of the slot than can be counted.
     pub(crate) fn borrow(&self) -> Option<Borrowed<T>> {
-        self.borrow_as((self.raw.slot.owner.get() & !FRESH) + 1)
+        let noted = self.raw.slot.owner.get();
+        assert!(
+            noted & BORROWS < BORROWS,
+            "threadctx: {BORROWS} nested reads of one key; a read that never ends (a coroutine that was leaked inside `with`) \
+             counts for ever"
+        );
+        let present = if noted & PRESENT == PRESENT { 0 } else { PRESENT_ONE };
+        self.borrow_as(noted + present + 1)
     }
 
     #[inline]
@@ -382,8 +437,7 @@ impl<'a, T: Send + Sync + 'static> OwnedSlot<'a, T> {
         };
         let old = mem::replace(unique, new);
         writing.leave(false);
-        let outgoing = slot.reap(self.raw.owner);
-        Ok(Displaced { value: Some(old), shared: None, outgoing })
+        Ok(Displaced { value: Some(old), shared: None, outgoing: Outgoing::default() })
     }
 
     /// The owner's look that needs no count: `look` is ours, and writes nothing.
@@ -431,21 +485,29 @@ impl<T> Drop for Borrowed<T> {
         // SAFETY: the slot lives in its context, which exit keeps while a borrow is counted (`Owner::park`).
         let slot = unsafe { self.slot.as_ref() };
         match slot.owner.get() {
-            1 => slot.owner.set(0),
-            _ => end_of_borrow(self.context, self.slot),
+            ONE_BORROW => slot.owner.set(0),
+            _ => end_of_borrow(self.context, self.slot, self.value.cast()),
         }
     }
 }
 
-/// The end of a borrow that is not the only one, or that a write or an exit went past: what had to wait for it goes now, if it
-/// was the last.
+/// The end of a borrow of `value` that is not the only one, or that a write or an exit went past: what had to wait for it goes
+/// now, if it was the last.
 #[cold]
-fn end_of_borrow(context: NonNull<Context>, slot: NonNull<RawSlot>) {
+fn end_of_borrow(context: NonNull<Context>, slot: NonNull<RawSlot>, value: NonNull<()>) {
     // SAFETY: as in the drop of `Borrowed`, which this is a part of.
-    let noted = &unsafe { slot.as_ref() }.owner;
-    noted.set(noted.get() - 1);
-    if noted.get() & RETIRED != 0 {
-        drop(current::end_of_borrow(context, slot));
+    let raw = unsafe { slot.as_ref() };
+    let mut noted = raw.owner.get() - 1;
+    // Relaxed: the owner stored it.
+    let is_present = raw.value.load(Ordering::Relaxed) == value.as_ptr();
+    if noted & BORROWS == 0 {
+        noted &= !PRESENT;
+    } else if is_present && !matches!(noted & PRESENT, 0 | PRESENT) {
+        return raw.owner.set(noted - PRESENT_ONE);
+    }
+    raw.owner.set(noted);
+    if noted & RETIRED != 0 {
+        drop(current::end_of_borrow(context, slot, value));
     }
 }
 
@@ -469,13 +531,51 @@ mod tests {
     }
 
     #[test]
+    fn more_nested_reads_than_can_be_counted_are_refused_and_change_nothing() {
+        static KEY: crate::Key<u64> = crate::Key::new("owned", "nested");
+        KEY.set(7);
+        let place = KEY.known_place().expect("it is known after a write");
+        let noted = |change: Option<u32>| {
+            current::owner(|owner| {
+                let slot = owner.slot(place)?.raw();
+                change.inspect(|noted| slot.owner.set(*noted));
+                Some(slot.owner.get())
+            })
+            .flatten()
+        };
+        let most = BORROWS | PRESENT;
+        noted(Some(most));
+        let refused = std::panic::catch_unwind(|| KEY.with(|value| *value)).expect_err("one too many");
+        let message = refused.downcast_ref::<String>().expect("a text");
+        assert!(message.contains("nested reads of one key"), "{message}");
+        assert_eq!(noted(None), Some(most));
+        // One fewer can be counted, and its end gives the place back. The count of the present value stays at its maximum.
+        noted(Some(most - 1));
+        assert_eq!(KEY.with(|value| *value), Some(7));
+        assert_eq!(noted(None), Some(most - 1));
+        noted(Some(0));
+        assert_eq!(KEY.with(|value| *value), Some(7));
+    }
+
+    #[test]
     fn a_retire_list_gives_what_is_of_a_slot_and_drops_the_rest() {
         let (value, slots, list) =
             (Arc::new(()), [RawSlot::default(), RawSlot::default()], RetireList::default());
-        for slot in [&slots[0], &slots[1], &slots[0]] {
-            list.add(slot, Shared::new(Arc::new(Arc::clone(&value))));
-        }
-        drop(list.take_of(&slots[0]));
+        let ended = [&slots[0], &slots[1], &slots[0]].map(|slot| {
+            let shared = Shared::new(Arc::new(Arc::clone(&value)));
+            let ended = shared.as_ptr();
+            slot.owner.set(slot.owner.get() + 2);
+            list.add(slot, shared, 2);
+            ended
+        });
+        // The second borrow of a value is its last.
+        assert_eq!(list.end_borrow(&slots[0], ended[2]).len(), 0);
+        assert_eq!(list.end_borrow(&slots[0], ended[2]).len(), 1);
+        assert!(list.has(&slots[0]));
+        // Of a slot without borrows nothing stays.
+        slots[0].owner.set(0);
+        assert_eq!(list.end_borrow(&slots[0], ended[2]).len(), 1);
+        assert!(!list.has(&slots[0]));
         assert_eq!((Arc::strong_count(&value), list.is_empty()), (2, false));
         drop(list);
         assert_eq!(Arc::strong_count(&value), 1);

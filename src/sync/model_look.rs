@@ -5,7 +5,8 @@ use crate::{ContextRef, Key};
 impl<T: Send + Sync + 'static> Key<T> {
     /// What `look` makes of the value in `context`.
     pub fn look_in<R>(&'static self, context: &ContextRef, look: impl FnOnce(&T) -> R) -> Option<R> {
-        let slot = context.readable()?.keys.get(self.known_place()?)?;
+        let context = context.readable()?;
+        let slot = context.keys.get(self.known_place()?)?;
         slot.look(None, look).unwrap_or(None)
     }
 }

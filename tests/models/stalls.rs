@@ -3,7 +3,7 @@
 
 use threadctx::{Arc, ContextRef, Key, at_next_share, exit_thread_ctx, get_thread_ctx};
 
-use super::{Event, Tracked, alive, key, leaked, set, thread};
+use super::{Event, Tracked, alive, key, leaked, read_in, set, thread};
 use crate::model;
 
 /// The two ends of a stall.
@@ -164,8 +164,8 @@ fn a_reader_does_not_wait_for_the_drops_of_an_exit() {
 }
 
 #[test]
-fn an_exit_ends_what_waited_for_a_reader_though_a_handle_stays() {
-    model("an exit after a stalled reader", 3, || {
+fn a_value_drops_when_the_last_reader_has_left_though_its_owner_does_nothing() {
+    model("a value taken from a stalled reader", 3, || {
         let key = key();
         set(key, 1);
         let owner = get_thread_ctx().handle();
@@ -174,8 +174,58 @@ fn an_exit_ends_what_waited_for_a_reader_though_a_handle_stays() {
         assert_eq!(alive(), 1, "it is kept for the reader");
         stall.over.happen();
         drop(reader.join().unwrap());
-        exit_thread_ctx();
-        assert_eq!(alive(), 0, "the exit lets go of it");
+        assert_eq!(alive(), 0, "the reader lets go of it");
         drop(owner);
+        exit_thread_ctx();
+    });
+}
+
+/// Whichever of the two comes last, the owner or the reader, drops the value.
+#[test]
+fn a_value_that_is_taken_while_it_is_read_drops_with_the_last_of_its_counts() {
+    model("a value taken against a reader", 4, || {
+        let key = key();
+        set(key, 1);
+        let owner = get_thread_ctx().handle();
+        let reader = thread::spawn(move || read_in(key, &owner));
+        drop(key.take());
+        assert!(matches!(reader.join().unwrap(), None | Some(1)));
+        assert_eq!(alive(), 0);
+        exit_thread_ctx();
+    });
+}
+
+/// Two slots, and so two values in one list, each with a reader of its own: a collector may have the other's entry in hand.
+#[test]
+fn values_of_two_slots_that_wait_at_once_both_drop() {
+    model("two values taken against their readers", 2, || {
+        let (one, other) = (key(), leaked(Key::new("model", "other")));
+        set(one, 1);
+        set(other, 2);
+        let owners = [get_thread_ctx().handle(), get_thread_ctx().handle()];
+        let [first, second] = owners;
+        let readers =
+            [thread::spawn(move || read_in(one, &first)), thread::spawn(move || read_in(other, &second))];
+        drop(one.take());
+        drop(other.take());
+        readers.into_iter().for_each(|reader| drop(reader.join().unwrap()));
+        assert_eq!(alive(), 0);
+        exit_thread_ctx();
+    });
+}
+
+/// The reader of the first value may collect while the second one is put aside.
+#[test]
+fn of_two_values_that_are_replaced_under_a_reader_none_is_left_behind() {
+    model("two writes and a take against a reader", 3, || {
+        let key = key();
+        set(key, 1);
+        let owner = get_thread_ctx().handle();
+        let reader = thread::spawn(move || read_in(key, &owner));
+        set(key, 2);
+        drop(key.take());
+        assert!(matches!(reader.join().unwrap(), None | Some(1 | 2)));
+        assert_eq!(alive(), 0);
+        exit_thread_ctx();
     });
 }
