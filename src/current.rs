@@ -35,6 +35,7 @@ use crate::{
     slot::{At, Borrowed, Outgoing, OwnedRaw, OwnedSlot, Place, RawSlot, RetireList},
     stats,
     sync::{self, this_thread, thread_cells},
+    title::TitleRef,
 };
 
 #[cfg(any(loom, shuttle))]
@@ -172,9 +173,11 @@ impl<'a> Owner<'a> {
         Some(unsafe { OwnedSlot::new(slot, self) })
     }
 
-    pub(crate) fn name_or_grow(self, index: usize) -> OwnedSlot<'a, Named> {
+    /// The slot of the name at `index`, which is `title` from now on.
+    pub(crate) fn name_or_grow(self, index: usize, title: TitleRef<'_>) -> OwnedSlot<'a, Named> {
         // SAFETY: we are the context's owner, and it has one at a time.
         let slot = unsafe { self.context.names_or_new().slots.get_or_grow(At::index(index)) };
+        slot.tag(title);
         // SAFETY: the slot is one of this owner's context.
         unsafe { OwnedSlot::new(slot, self) }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    ThreadCtx, fork,
+    ThreadCtx, current, fork,
     panics::{self, What},
     sync::{AtomicBool, Mutex, MutexGuard, globals, lock},
 };
@@ -56,6 +56,11 @@ impl Lists {
     }
 }
 
+/// Changes a list and gives the old one, to be dropped without the lock.
+fn change(when: When, change: impl FnOnce(&mut Vec<(u64, Hook)>)) -> Option<List> {
+    current::without_context(|| lock_lists().change(when, change))
+}
+
 pub(crate) fn lock_lists() -> MutexGuard<'static, Lists> {
     fork::watch();
     lock(&LISTS)
@@ -73,7 +78,7 @@ fn add(when: When, hook: Hook) -> HookGuard {
     // Relaxed: the number alone matters, and the addition makes it unique.
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
     ANY.store(true, Ordering::Relaxed);
-    let old = lock_lists().change(when, |list| list.push((number, hook)));
+    let old = change(when, |list| list.push((number, hook)));
     panics::contain_drop(old);
     HookGuard { when, number }
 }
@@ -161,7 +166,7 @@ impl HookGuard {
 
 impl Drop for HookGuard {
     fn drop(&mut self) {
-        let old = lock_lists().change(self.when, |list| list.retain(|(number, _)| *number != self.number));
+        let old = change(self.when, |list| list.retain(|(number, _)| *number != self.number));
         panics::contain_drop(old);
     }
 }

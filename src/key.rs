@@ -276,10 +276,13 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// assert_eq!(*kept, "probe");
     /// ```
     pub fn get(&'static self) -> Option<Arc<T>> {
-        self.get_present().or_else(|| {
-            drop(self.find()?);
-            self.get_present()
-        })
+        self.get_present().or_else(|| self.find_shared())
+    }
+
+    #[cold]
+    fn find_shared(&'static self) -> Option<Arc<T>> {
+        drop(self.find()?);
+        self.get_present()
     }
 
     /// A clone of the value.

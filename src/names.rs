@@ -3,7 +3,7 @@
 //! Each sits in a slot of its own, in a table beside the keys' table. The owner finds it through a private index; other
 //! threads look through the table. A slot whose name was removed is used again for the next new name.
 
-use std::{cell::RefCell, collections::BTreeSet, panic::Location};
+use std::{cell::RefCell, collections::BTreeSet, ops::Deref, panic::Location};
 
 use crate::{
     context::Context,
@@ -12,7 +12,7 @@ use crate::{
     error::Holder,
     identity::{self, Identity},
     slot::{At, Displaced, KeySlot, Outgoing, OwnedSlot, Pages, RawSlot, Shared, Slot, ValueType},
-    sync::Arc,
+    sync::{Arc, AtomicU32, Ordering},
     title::{Title, TitleRef},
 };
 
@@ -23,7 +23,7 @@ pub(crate) use index::NameIndex;
 /// The names of one context.
 pub(crate) struct Names {
     /// As everybody sees them.
-    pub(crate) slots: Pages<Slot<Named>>,
+    pub(crate) slots: Pages<NamedSlot>,
     /// The owner's way to them.
     pub(crate) index: OwnerCell<RefCell<NameIndex>>,
 }
@@ -31,6 +31,34 @@ pub(crate) struct Names {
 impl Default for Names {
     fn default() -> Self {
         Self { slots: Pages::default(), index: OwnerCell::new(RefCell::default()) }
+    }
+}
+
+/// Where the value of one name sits.
+#[derive(Default)]
+pub(crate) struct NamedSlot {
+    slot: Slot<Named>,
+    /// Part of the name's hash, so that readers skip what cannot be theirs.
+    hash_tag: AtomicU32,
+}
+
+impl Deref for NamedSlot {
+    type Target = Slot<Named>;
+
+    fn deref(&self) -> &Slot<Named> {
+        &self.slot
+    }
+}
+
+impl NamedSlot {
+    fn is_tagged(&self, title: TitleRef<'_>) -> bool {
+        // Relaxed: a filter; what passes it is checked against the value itself.
+        self.hash_tag.load(Ordering::Relaxed) == title.mark()
+    }
+
+    pub(crate) fn tag(&self, title: TitleRef<'_>) {
+        // Relaxed: as in `is_tagged`.
+        self.hash_tag.store(title.mark(), Ordering::Relaxed);
     }
 }
 
@@ -66,11 +94,11 @@ impl About {
 /// Everybody's side.
 impl Names {
     pub(crate) fn raw_slots(&self) -> impl Iterator<Item = &RawSlot> {
-        self.slots.iter().map(|(_, slot)| &**slot)
+        self.slots.iter().map(|(_, slot)| &***slot)
     }
 
     /// The slots that have a value.
-    pub(crate) fn filled(&self) -> impl Iterator<Item = (usize, &Slot<Named>)> {
+    pub(crate) fn filled(&self) -> impl Iterator<Item = (usize, &NamedSlot)> {
         self.slots.iter().filter(|(_, slot)| slot.is_filled())
     }
 
@@ -93,12 +121,12 @@ impl Names {
 
     /// A look, from inside its slot, at what goes by this name.
     fn look_for<R>(&self, title: TitleRef<'_>, look: impl Fn(&Named) -> R) -> Option<R> {
-        let candidates = self.filled().filter(|(_, slot)| slot.marked() == title.mark());
+        let candidates = self.filled().filter(|(_, slot)| slot.is_tagged(title));
         let look_if = |named: &Named| (named.about.title.borrowed() == title).then(|| look(named));
         candidates.map(|(_, slot)| slot.look(None, look_if).ok().flatten()).find_map(Option::flatten)
     }
 
-    pub(crate) fn slot(&self, index: usize) -> Option<&Slot<Named>> {
+    pub(crate) fn slot(&self, index: usize) -> Option<&NamedSlot> {
         self.slots.get(At::index(index))
     }
 }
@@ -180,8 +208,7 @@ impl<'a> Owner<'a> {
         let owned = Arc::new(Title::of(title));
         let about = About { title: Arc::clone(&owned), value_type: value.of(), shown, origin };
         let index = self.index_or_new().borrow_mut().add(owned);
-        let slot = self.name_or_grow(index);
-        slot.mark(title.mark());
+        let slot = self.name_or_grow(index, title);
         Ok(stored(&slot, Named { about, value }))
     }
 

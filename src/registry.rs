@@ -17,7 +17,7 @@ use once_cell::race::OnceBox;
 use crate::{
     ContextRef, Ident,
     context::{Context, State},
-    fork,
+    current, fork,
     stats::Counters,
     sync::{Map, globals, map},
 };
@@ -120,7 +120,8 @@ pub(crate) fn process() -> u32 {
 
 pub(crate) fn add(context: Arc<Context>) {
     let registry = registry();
-    registry.map.insert(context.ident(), context);
+    let replaced = current::without_context(|| registry.map.insert(context.ident(), context));
+    debug_assert!(replaced.is_none(), "threadctx: an ident has one context at a time");
     let live = registry.live();
     // Relaxed: figures; the map itself orders the contexts.
     if live > registry.peak.load(Ordering::Relaxed) {
@@ -134,7 +135,7 @@ pub(crate) fn remove(context: &Context) {
     if removed.is_some() {
         // Relaxed: as in `add`.
         registry.counters.exited.fetch_add(1, Ordering::Relaxed);
-        registry.shrink_if_worth(registry.live());
+        current::without_context(|| registry.shrink_if_worth(registry.live()));
     }
     // The map's count is dropped here, where no lock is held.
     drop(removed);
@@ -162,7 +163,8 @@ pub(crate) fn restart(only: Option<Arc<Context>>) {
 /// Every context in the registry, oldest first.
 pub(crate) fn all() -> Vec<ContextRef> {
     let registry = registry();
-    let mut all: Vec<_> = registry.map.iter().map(|entry| ContextRef::new(Arc::clone(&entry))).collect();
+    let collect = || registry.map.iter().map(|entry| ContextRef::new(Arc::clone(&entry))).collect();
+    let mut all: Vec<_> = current::without_context(collect);
     all.sort_unstable_by_key(|context| context.context().serial());
     all
 }

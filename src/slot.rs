@@ -71,8 +71,9 @@ const PRESENT_ONE: u32 = 1 << 22;
 /// `RawSlot::owner` with one open borrow, which is of the present value, and nothing else.
 const ONE_BORROW: u32 = PRESENT_ONE | 1;
 
-/// Added to `RawSlot::writes` of a value that came by a snapshot, so that exactly this is one that nobody has written since.
-const ARRIVED: u32 = 1 << 31;
+/// Added to `RawSlot::writes` of a value that came by a snapshot, so that exactly this is one that nobody has written since. No
+/// process writes a value so often that the count gets here.
+const ARRIVED: u64 = 1 << 63;
 
 /// How often a reader spins before it gives its time slice away, and how often it does that before it sleeps. A reader of
 /// real-time priority has to sleep to let the owner run on its processor.
@@ -94,9 +95,7 @@ pub(crate) struct RawSlot {
     /// When it was last written, if anybody wants to know: see `is_stamped`; 0 otherwise.
     written: AtomicU64,
     /// How often since it was filled, if anybody wants to know, and `ARRIVED`.
-    writes: AtomicU32,
-    /// For names: part of the name's hash, so that readers skip what cannot be theirs.
-    mark: AtomicU32,
+    writes: AtomicU64,
 }
 
 // SAFETY: the two `Cell`s are touched through an `OwnedSlot`, a `Borrowed` or `RawSlot::after_fork` only, which exist
@@ -197,7 +196,7 @@ impl RawSlot {
     }
 
     /// When it was last written (see [`clock`]) and how often since it was filled; zeros where nobody counts.
-    pub(crate) fn history(&self) -> (u64, u32) {
+    pub(crate) fn history(&self) -> (u64, u64) {
         // Relaxed: two figures for people; they need not agree to the instruction.
         (self.written.load(Ordering::Relaxed), self.writes.load(Ordering::Relaxed) & !ARRIVED)
     }
@@ -206,12 +205,6 @@ impl RawSlot {
     pub(crate) fn is_inherited(&self) -> bool {
         // Relaxed: as in `history`.
         self.writes.load(Ordering::Relaxed) == ARRIVED
-    }
-
-    /// The mark that [`OwnedSlot::mark`] left.
-    pub(crate) fn marked(&self) -> u32 {
-        // Relaxed: a filter; what passes it is checked against the value itself.
-        self.mark.load(Ordering::Relaxed)
     }
 
     /// Enters as the owner, if no reader is inside.
@@ -296,10 +289,7 @@ impl RawSlot {
     #[inline]
     pub(crate) fn stamp(&self) {
         // Relaxed, and no read-modify-write: the owner alone writes them.
-        let writes = self.writes.load(Ordering::Relaxed);
-        let next = writes.wrapping_add(1);
-        // At its maximum the count stays: one more would change or make an `ARRIVED`.
-        self.writes.store(if next & !ARRIVED == 0 { writes } else { next }, Ordering::Relaxed);
+        self.writes.store(self.writes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.written.store(clock::now(), Ordering::Relaxed);
     }
 
@@ -437,19 +427,13 @@ mod tests {
     }
 
     #[test]
-    fn a_count_of_writes_ends_at_its_maximum_and_never_reads_as_an_arrival() {
+    fn as_many_writes_as_there_can_be_are_counted_and_none_of_them_reads_as_an_arrival() {
         let slot = RawSlot::default();
-        for (before, after, inherited) in [
-            (0, 1, false),
-            (ARRIVED, 1, false),
-            (ARRIVED - 2, ARRIVED - 1, false),
-            (ARRIVED - 1, ARRIVED - 1, false),
-            (u32::MAX - 1, ARRIVED - 1, false),
-            (u32::MAX, ARRIVED - 1, false),
-        ] {
+        for before in [0, ARRIVED, (1 << 31) - 1, u64::from(u32::MAX), u64::from(u32::MAX) | ARRIVED] {
             slot.writes.store(before, Ordering::Relaxed);
             slot.stamp();
-            assert_eq!((slot.history().1, slot.is_inherited()), (after, inherited), "after {before:#x}");
+            let after = (before & !ARRIVED) + 1;
+            assert_eq!((slot.history().1, slot.is_inherited()), (after, false), "after {before:#x}");
         }
     }
 }

@@ -34,7 +34,7 @@ struct Found {
     shown: Shown,
     subject: Subject,
     written: u64,
-    writes: u32,
+    writes: u64,
     inherited: bool,
 }
 

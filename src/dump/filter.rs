@@ -131,7 +131,7 @@ fn wanted_slots<'c>(filter: &'c Filter, context: &'c Context) -> impl Iterator<I
         filter.namespaces.is_empty() || slot.look(LOOKS, wants).unwrap_or(Some(true)) == Some(true)
     };
     let names = context.names().into_iter().flat_map(|names| names.filled());
-    let names = names.filter(move |(_, slot)| wants_name(slot)).map(|(_, slot)| &**slot);
+    let names = names.filter(move |(_, slot)| wants_name(slot)).map(|(_, slot)| &***slot);
     let keys = context.filled_keys().filter(|slot| filter.wants(slot.key().namespace())).map(KeySlot::raw);
     keys.chain(names)
 }

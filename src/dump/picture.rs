@@ -182,7 +182,7 @@ pub struct DumpedValue {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp {
     pub(crate) age_us: u64,
-    pub(crate) writes: u32,
+    pub(crate) writes: u64,
     /// Whether it came by a snapshot and was not written since.
     pub(crate) inherited: bool,
 }

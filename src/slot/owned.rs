@@ -159,7 +159,7 @@ pub(crate) struct Displaced<T> {
 #[derive(Clone, Copy)]
 pub(crate) struct Past {
     filled: u64,
-    writes: u32,
+    writes: u64,
 }
 
 /// A slot of the current context, with the right to write it.
@@ -314,11 +314,6 @@ impl<'a> OwnedRaw<'a> {
 
     pub(crate) fn set_initialising(&self, on: bool) {
         self.slot.note(INITIALISING, on);
-    }
-
-    pub(crate) fn mark(&self, mark: u32) {
-        // Relaxed: see `marked`.
-        self.slot.mark.store(mark, Ordering::Relaxed);
     }
 }
 
