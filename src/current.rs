@@ -494,7 +494,7 @@ pub(crate) fn end_of_borrow(
     // SAFETY: the borrow began when the context was current on this thread; a task's context moves to another one only when
     // its poll, and all that the poll borrowed, is over.
     let owner = unsafe { Owner::of(context) };
-    let values = slot.end_borrow(owner, value);
+    let values = without_context(|| slot.end_borrow(owner, value));
     if slot.is_borrowed(owner) {
         return EndOfBorrow { _values: values, _context: None };
     }

@@ -35,14 +35,15 @@ pub(crate) fn run(for_all: fn()) {
         owner.own().holds_deferred.set(owner.context().deferred().hold());
     });
     for round in 0..ROUNDS {
-        // A value that was put in by name, before its key was first used somewhere, is the key's now.
-        drop(current::owner(|owner| owner.adopt_names()));
+        adopt_names();
         // What is filled from here on belongs to the next round.
         let limit = current::owner(|owner| owner.next_fill()).unwrap_or_default();
         run_hooks(current::owner(take_hooks).unwrap_or_default());
         if round == 0 {
             for_all();
         }
+        // A hook may have made the first use of a key.
+        adopt_names();
         let endings = current::owner(|owner| endings_before(owner, limit)).unwrap_or_default();
         endings.into_iter().for_each(end);
         if current::owner(is_empty) != Some(false) {
@@ -52,8 +53,14 @@ pub(crate) fn run(for_all: fn()) {
     retain_totals();
 }
 
+/// A value that was put in by name, before its key was first used somewhere, is the key's now.
+fn adopt_names() {
+    drop(current::owner(|owner| owner.adopt_names()));
+}
+
 /// What is left after the rounds counts for its key's total all the same.
 fn retain_totals() {
+    adopt_names();
     let left = current::owner(|owner| owner.context().filled_keys().map(KeySlot::key).collect::<Vec<_>>());
     for identity in left.unwrap_or_default() {
         if let Some(key) = identity.total() {
@@ -137,10 +144,19 @@ fn take(at: u64, ending: Ending) -> Option<Outgoing> {
             let slot = owner.key(identity)?;
             (slot.filled_at() == Some(at)).then(|| slot.exchange(None).into())
         }
-        Ending::Name(index) => {
-            (owner.name(index)?.filled_at() == Some(at)).then(|| owner.take_name_at(index))?
-        }
+        Ending::Name(index) => Some(take_name(owner, at, index)),
     })?
+}
+
+/// Takes the value out from under its name, unless a key goes by that meanwhile: then the next round ends it as the key's.
+fn take_name(owner: Owner<'_>, at: u64, index: usize) -> Outgoing {
+    // A total that has counted the value was taken under this lock, after the first use of its key.
+    let _totals = total::lock_retained();
+    let mut outgoing = owner.adopt_names();
+    if owner.name(index).and_then(|slot| slot.filled_at()) == Some(at) {
+        outgoing.append(owner.take_name_at(index).unwrap_or_default());
+    }
+    outgoing
 }
 
 /// What the rounds of an exit left over.

@@ -206,7 +206,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// Keeps a context's value at its exit for the key's [`total`](Self::total), instead of dropping it.
     ///
     /// `merge` must not mind the order in which values are merged, and may be called any number of times. A panic in it
-    /// at an exit is contained and counted, and the values stay apart.
+    /// at an exit is contained and counted; the two values stay apart, and others go on to be merged.
     ///
     /// # Panics
     ///
@@ -514,6 +514,10 @@ impl<T: Send + Sync + 'static> Key<T> {
     ///
     /// A value that was taken or replaced is not in it. For a key without [`keep_total`](Self::keep_total) there is no
     /// way to merge and so no total.
+    ///
+    /// # Panics
+    ///
+    /// If `merge` panics for the values, also for those that an exit could not merge.
     ///
     /// ```
     /// static JOBS: threadctx::Key<u64> = threadctx::Key::new("pool", "jobs").keep_total(|one, other| one + other);

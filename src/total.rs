@@ -23,12 +23,21 @@ const MERGES: usize = 64;
 /// By the key's index: what its exited contexts held.
 pub(crate) struct Retained(BTreeMap<usize, Pile>);
 
-/// What the exited contexts of one key held, merged as far as somebody got round to it.
+/// What the exited contexts of one key held, merged as far as an exiting thread came to it.
 #[derive(Default)]
 struct Pile {
-    values: Vec<Shared>,
-    /// Whether some thread is merging the first two.
+    /// Values to be merged, two at a time.
+    waiting: Vec<Shared>,
+    /// Values whose merge failed: each stays as it is, so that the others go on to be merged.
+    apart: Vec<Shared>,
+    /// Whether some thread is merging the first two of `waiting`.
     merging: bool,
+}
+
+impl Pile {
+    fn values(&self) -> impl Iterator<Item = Shared> {
+        self.waiting.iter().chain(&self.apart).cloned()
+    }
 }
 
 globals! {
@@ -53,45 +62,39 @@ pub(crate) fn collect<T: Send + Sync + 'static>(
     identity: &'static Identity,
 ) -> Vec<Arc<T>> {
     let Some(place) = key.known_place() else { return Vec::new() };
-    // Outlives the lock: the last count of a context may be among them.
-    let mut contexts = Vec::new();
-    let retained = lock_retained();
-    let pile = retained.0.get(&identity.index()).into_iter().flat_map(|pile| pile.values.iter().cloned());
-    let mut values: Vec<Arc<T>> = pile.filter_map(|value| value.downcast().ok()).collect();
-    contexts.extend(registry::all());
-    let looks: Vec<_> = contexts.iter().filter_map(ContextRef::readable).collect();
-    values.extend(looks.iter().filter_map(|context| key.read_at(place, context)));
-    drop(retained);
-    // Now that nothing is locked: their end may drop values.
-    drop(looks);
-    values
+    // They outlive the lock: the last count of a context may be among them, and the end of a look may drop values.
+    let (mut contexts, mut looks) = (Vec::new(), Vec::new());
+    current::without_context(|| {
+        let retained = lock_retained();
+        let pile = retained.0.get(&identity.index()).into_iter().flat_map(Pile::values);
+        let mut values: Vec<Arc<T>> = pile.filter_map(|value| value.downcast().ok()).collect();
+        contexts.extend(registry::all());
+        looks.extend(contexts.iter().filter_map(ContextRef::readable));
+        values.extend(looks.iter().filter_map(|context| key.read_at(place, context)));
+        values
+    })
 }
 
 /// At exit: moves the current context's value from its slot to the pile of its key.
 pub(crate) fn retain(identity: &'static Identity, key: &dyn Declared) -> Outgoing {
-    retain_taken(identity, key, || current::owner(|owner| take(owner, identity)).flatten())
+    let outgoing = current::owner(|owner| take_over(owner, identity)).unwrap_or_default();
+    merge_some(identity.index(), key);
+    outgoing
 }
 
 /// The same for a context that is not the current one.
 pub(crate) fn retain_of(owner: Owner<'_>, identity: &'static Identity, key: &dyn Declared) -> Outgoing {
-    retain_taken(identity, key, || take(owner, identity))
-}
-
-fn take(owner: Owner<'_>, identity: &'static Identity) -> Option<Displaced<()>> {
-    Some(owner.key(identity)?.exchange(None))
-}
-
-fn retain_taken(
-    identity: &'static Identity,
-    key: &dyn Declared,
-    take: impl FnOnce() -> Option<Displaced<()>>,
-) -> Outgoing {
-    let mut retained = lock_retained();
-    let Some(displaced) = take() else { return Outgoing::default() };
-    retained.0.entry(identity.index()).or_default().values.extend(displaced.shared);
-    drop(retained);
+    let outgoing = current::without_context(|| take_over(owner, identity));
     merge_some(identity.index(), key);
-    displaced.outgoing
+    outgoing
+}
+
+fn take_over(owner: Owner<'_>, identity: &'static Identity) -> Outgoing {
+    let Some(slot) = owner.key(identity) else { return Outgoing::default() };
+    let mut retained = lock_retained();
+    let Displaced { shared, outgoing, .. } = slot.exchange(None);
+    retained.0.entry(identity.index()).or_default().waiting.extend(shared);
+    outgoing
 }
 
 /// Merges what has piled up, unless another thread is at it.
@@ -99,12 +102,8 @@ fn merge_some(index: usize, key: &dyn Declared) {
     for _ in 0..MERGES {
         let Some((one, other)) = begin_merge(index) else { return };
         let merged = panics::contain(What::Hook, || key.merge(one.as_any(), other.as_any())).flatten();
-        let is_merged = merged.is_some();
         let displaced = end_merge(index, merged, &[&one, &other]);
         displaced.into_iter().chain([one, other]).for_each(panics::contain_drop);
-        if !is_merged {
-            return;
-        }
     }
 }
 
@@ -112,24 +111,36 @@ fn merge_some(index: usize, key: &dyn Declared) {
 fn begin_merge(index: usize) -> Option<(Shared, Shared)> {
     let mut retained = lock_retained();
     let pile = retained.0.get_mut(&index)?;
-    let [one, other, ..] = &pile.values[..] else { return None };
+    let [one, other, ..] = &pile.waiting[..] else { return None };
     let pair = (one.clone(), other.clone());
     (!std::mem::replace(&mut pile.merging, true)).then_some(pair)
 }
 
-/// Puts `merged` in the place of the first two, or leaves them if merging failed, or if they are not the ones that were
-/// merged any more: in a child that was forked inside the merge, another thread may have begun it anew. What has no place
-/// comes back, to be dropped outside the lock.
+/// Puts `merged` in the place of the first two, or puts them apart if merging failed. In a child that was forked inside the
+/// merge, another thread may have begun it anew, and they are not there any more. The values without a place come back, to be
+/// dropped outside the lock.
 fn end_merge(index: usize, merged: Option<Shared>, pair: &[&Shared; 2]) -> Vec<Shared> {
-    let mut retained = lock_retained();
-    let pile = retained.0.entry(index).or_default();
-    pile.merging = false;
-    let are_there =
-        pile.values.len() >= 2 && pile.values.iter().zip(pair).all(|(there, merged)| there.same(merged));
-    match merged {
-        Some(merged) if are_there => pile.values.splice(..2, [merged]).collect(),
-        merged => merged.into_iter().collect(),
-    }
+    current::without_context(|| {
+        let mut retained = lock_retained();
+        let pile = retained.0.entry(index).or_default();
+        pile.merging = false;
+        let is_there = |(there, merged): (&Shared, &&Shared)| there.same(merged);
+        if pile.waiting.len() < 2 || !pile.waiting.iter().zip(pair).all(is_there) {
+            return merged.into_iter().collect();
+        }
+        let pair = pile.waiting.drain(..2);
+        match merged {
+            None => {
+                pile.apart.extend(pair);
+                Vec::new()
+            }
+            Some(merged) => {
+                let pair = pair.collect();
+                pile.waiting.insert(0, merged);
+                pair
+            }
+        }
+    })
 }
 
 #[cfg(all(test, not(loom), not(shuttle)))]
@@ -141,13 +152,13 @@ mod tests {
     fn what_was_merged_too_late_comes_back_to_be_dropped_outside_the_lock() {
         const NO_KEYS: usize = usize::MAX;
         let shared = |number: u64| Shared::new(Arc::new(number));
-        lock_retained().0.entry(NO_KEYS).or_default().values = vec![shared(3), shared(4)];
+        lock_retained().0.entry(NO_KEYS).or_default().waiting = vec![shared(3), shared(4)];
         let late = end_merge(NO_KEYS, Some(shared(7)), &[&shared(1), &shared(2)]);
         assert_eq!(
             late.into_iter().map(|value| *value.downcast::<u64>().ok().unwrap()).collect::<Vec<_>>(),
             [7]
         );
-        let kept = lock_retained().0.remove(&NO_KEYS).expect("it was put in").values;
+        let kept = lock_retained().0.remove(&NO_KEYS).expect("it was put in").waiting;
         assert_eq!(kept.len(), 2, "and nothing else changed");
     }
 }

@@ -89,7 +89,7 @@ fn work(step: usize) {
     snapshot.run(|| LAST.update(|last| last.push('!')));
     let task = async { LAST.set("in a task".to_owned()) }.in_context();
     drop(task);
-    (on_thread_start(|_| ()), on_thread_exit(|_| ()));
+    drop((on_thread_start(|_| ()), on_thread_exit(|_| ())));
     drop((contexts(), TOTAL.total()));
     if step % 10 == 0 {
         assert!(!dump().to_json().is_empty());

@@ -1,6 +1,7 @@
 //! Totals that never go backwards: live and exited contexts, each value exactly once, also while threads exit.
 
 use std::{
+    panic,
     sync::{
         Arc, Barrier,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -206,6 +207,80 @@ fn a_merge_that_panics_at_an_exit_loses_no_value() {
     assert_eq!(KEY.total(), Some(111));
     Worker::start().run(|| KEY.set(1_000));
     assert_eq!(KEY.total(), Some(1_111));
+}
+
+/// Each exit tries two values; one that no other can be merged with must not keep the others from it.
+#[test]
+fn one_value_that_cannot_be_merged_keeps_no_others_apart() {
+    static ALIVE: AtomicU64 = AtomicU64::new(0);
+    #[derive(Debug)]
+    struct Counted(u64);
+    impl Counted {
+        fn new(n: u64) -> Self {
+            ALIVE.fetch_add(1, Ordering::SeqCst);
+            Self(n)
+        }
+    }
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            ALIVE.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    impl Clone for Counted {
+        fn clone(&self) -> Self {
+            Self::new(self.0)
+        }
+    }
+    static ACCEPTS: AtomicBool = AtomicBool::new(false);
+    static KEY: Key<Counted> = Key::new(NS, "one bad value").keep_total(|one, other| {
+        let is_bad = one.0 == 666 || other.0 == 666;
+        assert!(ACCEPTS.load(Ordering::SeqCst) || !is_bad, "expected");
+        Counted::new(one.0 + other.0)
+    });
+    let mut values = vec![1; 50];
+    values.insert(1, 666);
+    values.insert(30, 666);
+    for value in values {
+        Worker::start().run(move || KEY.set(Counted::new(value)));
+    }
+    // The two, each with the value that its merge was tried with, and the sum of all others.
+    assert_eq!(ALIVE.load(Ordering::SeqCst), 5);
+    assert!(panic::catch_unwind(|| KEY.total()).is_err(), "the total cannot merge it either, and says so");
+    ACCEPTS.store(true, Ordering::SeqCst);
+    assert_eq!(KEY.total().unwrap().0, 50 + 2 * 666);
+}
+
+/// The value is held by name when its exit begins, and a hook of that exit makes the first use of the key.
+#[test]
+fn a_value_whose_key_is_first_used_during_its_exit_is_the_keys() {
+    static HOOKS: AtomicU64 = AtomicU64::new(0);
+    static BY_HOOK: Key<u64> = Key::new(NS, "first used in a context's exit hook")
+        .keep_total(add)
+        .on_exit(|_| drop(HOOKS.fetch_add(1, Ordering::SeqCst)));
+    static BY_DROP: Key<u64> = Key::new(NS, "first used in a drop at the exit")
+        .keep_total(add)
+        .on_exit(|_| drop(HOOKS.fetch_add(1, Ordering::SeqCst)));
+
+    struct UsesTheKey(std::sync::mpsc::Sender<Option<u64>>);
+    impl Drop for UsesTheKey {
+        fn drop(&mut self) {
+            self.0.send(BY_DROP.total()).unwrap();
+        }
+    }
+
+    let (send, totals) = std::sync::mpsc::channel();
+    Worker::start().run(move || {
+        let ctx = threadctx::get_thread_ctx();
+        let names = ctx.namespace(NS);
+        names.insert_opaque("first used in a context's exit hook", 5_u64).unwrap();
+        names.insert_opaque("first used in a drop at the exit", 7_u64).unwrap();
+        // It is the newest, and so the first to end.
+        names.insert_opaque("ends first", UsesTheKey(send.clone())).unwrap();
+        ctx.on_exit(move |_| send.send(BY_HOOK.total()).unwrap());
+    });
+    assert_eq!(totals.iter().take(2).collect::<Vec<_>>(), [Some(5), Some(7)]);
+    assert_eq!((BY_HOOK.total(), BY_DROP.total()), (Some(5), Some(7)), "no total goes backwards");
+    assert_eq!(HOOKS.load(Ordering::SeqCst), 2, "each key's hook ran once");
 }
 
 #[test]
