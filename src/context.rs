@@ -50,8 +50,6 @@ pub(crate) struct Context {
     /// [`clock::now`] at the registration.
     registered: u64,
     state: AtomicU8,
-    /// Whether a sweep has taken it from a thread that does not exist any more.
-    swept: AtomicU8,
     /// For a task's: the thread on which it is current.
     carrier: AtomicU64,
     /// The number of the task whose context is current in place of this one; 0 if none is.
@@ -127,7 +125,6 @@ impl Context {
             os_tid: AtomicU64::new(thread.1),
             registered: clock::now(),
             state: AtomicU8::new(State::Running as u8),
-            swept: AtomicU8::new(0),
             carrier: AtomicU64::new(0),
             carries: AtomicU64::new(0),
             process: AtomicU32::new(registry::process()),
@@ -183,15 +180,9 @@ impl Context {
         self.state.store(state as u8, Ordering::Release);
     }
 
-    fn is_of_this_process(&self) -> bool {
+    pub(crate) fn is_of_this_process(&self) -> bool {
         // Relaxed: it changes in a forked child only, before that has a second thread.
         self.process.load(Ordering::Relaxed) == registry::process()
-    }
-
-    /// Takes the context from the thread that had it and does not exist any more; false if another one has done so.
-    pub(crate) fn take_from_the_dead(&self) -> bool {
-        // Acquire and release: of two that try, the later one sees that it is.
-        self.swept.swap(1, Ordering::AcqRel) == 0
     }
 
     /// The thread on which the task's context is current.
@@ -477,10 +468,6 @@ impl ContextRef {
     }
 
     pub(crate) fn context(&self) -> &Context {
-        &self.0
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Context> {
         &self.0
     }
 

@@ -26,9 +26,7 @@ use std::{
 use crate::{
     Ident, Snapshot, TaskId,
     context::{Context, Own, State},
-    exit::{self, Leftovers},
-    ghosts::Ghost,
-    hooks,
+    exit, hooks,
     identity::Identity,
     names::{NameIndex, Named},
     registry,
@@ -55,7 +53,7 @@ thread_cells! {
     /// count that is this cell's.
     static HOME: Cell<*const Context> = Cell::new(ptr::null());
     /// The latest poll on this thread that has not ended. INVARIANT: null, or a node in a frame of this thread that has not
-    /// returned; the same holds for each node's `below`.
+    /// returned: each takes itself out of the list before it returns. The same holds for each node's `below`.
     static TOP: Cell<*const Poll> = Cell::new(ptr::null());
     /// Who this thread is, once somebody needed to know: it is asked for when std cannot tell any more.
     static IDENT: Cell<Option<Ident>> = Cell::new(None);
@@ -84,8 +82,7 @@ pub(crate) struct OwnerCell<T>(T);
 
 // SAFETY: `Owner::own` and `Owner::index` are the only ways in, and an `Owner` exists only on the thread that the context
 // is current on; one context is current on one thread at a time. A task's is next current elsewhere when its `Task`,
-// which is exclusive, has got there, and whatever brought it orders the two. One whose thread does not exist any more is
-// taken over once, by `bury`, after the system has ordered the two. `T: Send` since it is used there, and dropped
+// which is exclusive, has got there, and whatever brought it orders the two. `T: Send` since it is used there, and dropped
 // by whoever lets go of the context last.
 unsafe impl<T: Send> Sync for OwnerCell<T> {}
 
@@ -106,7 +103,7 @@ impl<'a> Owner<'a> {
     /// # Safety
     /// Until the last use of the result:
     /// - no other thread has an `Owner` of `context`: it is current here, or was until its exit on this thread, or is not in
-    ///   the registry yet, or its `Task` is borrowed exclusively, or [`bury`] has taken it from a thread that is gone;
+    ///   the registry yet, or its `Task` is borrowed exclusively;
     /// - no other `Owner` of it is used on this thread, and no value of the user's drops.
     unsafe fn of(context: &'a Context) -> Self {
         Self { context, not_send: PhantomData }
@@ -320,13 +317,14 @@ pub(crate) fn ident() -> Ident {
 }
 
 fn thread_ident() -> Ident {
-    IDENT.get().or_else(ask_ident).unwrap_or(TaskId::NOBODY.into())
+    IDENT.get().unwrap_or_else(ask_ident)
 }
 
+/// Std's ident of this thread. If it is too late to ask for that, one of its own, which is no other's.
 #[cold]
-fn ask_ident() -> Option<Ident> {
-    let ident = this_thread().map(|(ident, _)| ident);
-    IDENT.set(ident);
+fn ask_ident() -> Ident {
+    let ident = this_thread().map_or_else(|| TaskId::of_unnamed_thread().into(), |(ident, _)| ident);
+    IDENT.set(Some(ident));
     ident
 }
 
@@ -424,6 +422,7 @@ fn leave(after: *const Context) {
     CURRENT.set(own.as_ptr());
     end_current(context, hooks::run_exit);
     set_own(after);
+    polls().for_each(|poll| poll.replace_before(own.as_ptr(), after));
     // SAFETY: `HOME`'s count, which is not in `HOME` any more.
     park(&unsafe { Arc::from_raw(own.as_ptr()) });
 }
@@ -441,28 +440,6 @@ fn end_current(context: &Context, for_all: fn()) {
 fn over(context: &Context) {
     context.set_state(State::Exited);
     registry::remove(context);
-}
-
-/// Ends a context whose thread died without an exit, and gives what was in it; `None` if it had its exit after all, or if
-/// another sweep was first.
-pub(crate) fn bury(ghost: &Ghost) -> Option<Leftovers> {
-    let context = ghost.context();
-    // A child that was forked past the handlers may take its own context for its parent's thread's.
-    let is_own = ptr::eq(HOME.get(), Arc::as_ptr(context));
-    if is_own || context.state() == State::Exited || !context.take_from_the_dead() {
-        return None;
-    }
-    context.set_state(State::Exiting);
-    // SAFETY: by the INVARIANT of `Ghost` the thread that was is no more and all it did is seen here, and the swap keeps other
-    // sweeps out.
-    let owner = unsafe { Owner::of(context) };
-    context.raw_slots().for_each(|slot| slot.abandon_borrows(owner));
-    let left = exit::take_all_of_the_dead(owner);
-    over(context);
-    // SAFETY: the count that was in the `HOME` of the thread, which died with it: an exit would have set `Exited` before it
-    // let go of the count.
-    drop(unsafe { Arc::from_raw(Arc::as_ptr(context)) });
-    Some(left)
 }
 
 /// Keeps a context that has exited, where a borrow further up the stack goes on, until that borrow's end.
@@ -561,14 +538,22 @@ impl Drop for Task {
 struct Poll {
     task: TaskId,
     context: NonNull<Context>,
-    /// The poll that this one began in.
+    /// The poll that this one began in, or null.
     below: Cell<*const Poll>,
+    /// What was in `CURRENT` when this one began. INVARIANT: that of `CURRENT`. A context in it is that of the poll below, or the
+    /// thread's own: whichever of the two ends first puts something else here.
+    before: Cell<*const Context>,
 }
 
 impl Poll {
     #[inline]
     fn of(task: &Task) -> Self {
-        Self { task: task.id, context: NonNull::from(&*task.context), below: Cell::new(ptr::null()) }
+        Self {
+            task: task.id,
+            context: NonNull::from(&*task.context),
+            below: Cell::new(ptr::null()),
+            before: Cell::new(ptr::null()),
+        }
     }
 
     fn context(&self) -> &Context {
@@ -576,41 +561,53 @@ impl Poll {
         unsafe { self.context.as_ref() }
     }
 
-    /// What is current when this poll is not: the context of the poll below, or the thread's own.
+    /// Notes for people which task is polled in the place of the context before.
     #[inline]
-    fn context_below(&self) -> *const Context {
-        // SAFETY: by `TOP`'s INVARIANT null or a node in a frame that has not returned.
-        unsafe { self.below.get().as_ref() }.map_or(HOME.get(), |below| below.context.as_ptr())
-    }
-
-    /// Notes for people which task is polled in the place of the context below.
-    #[inline]
-    fn note_below(&self, carries: Option<TaskId>) {
-        let below = self.context_below();
-        if below.addr() > GONE.addr() {
-            // SAFETY: a context of a poll that has not ended, or by `HOME`'s INVARIANT the thread's own.
-            unsafe { &*below }.set_carries(carries);
+    fn note_before(&self, carries: Option<TaskId>) {
+        let before = self.before.get();
+        if before.addr() > GONE.addr() {
+            // SAFETY: by the INVARIANT a context that is alive.
+            unsafe { &*before }.set_carries(carries);
         }
     }
+
+    /// Another context than `ended` is to be current when this poll has ended.
+    fn replace_before(&self, ended: *const Context, by: *const Context) {
+        if self.before.get() == ended {
+            self.before.set(by);
+        }
+    }
+}
+
+/// The polls on this thread that have not ended, the latest first.
+fn polls<'a>() -> impl Iterator<Item = &'a Poll> {
+    let mut next: *const Poll = TOP.get();
+    std::iter::from_fn(move || {
+        // SAFETY: by `TOP`'s INVARIANT null or a node in a frame that has not returned, as none does while the list is walked.
+        let poll = unsafe { next.as_ref() }?;
+        next = poll.below.get();
+        Some(poll)
+    })
 }
 
 /// The context of `poll` is current for as long as this lives.
 struct EnterGuard<'p> {
     poll: &'p Poll,
-    /// Whether it began inside a closure of [`owner`], which only a fault of ours can bring about.
-    was_inside: bool,
 }
 
 impl<'p> EnterGuard<'p> {
     #[inline]
     fn enter(poll: &'p Poll) -> Self {
         assert_outside_owner();
+        if !poll.context().is_of_this_process() {
+            enter_after_fork(poll);
+        }
         let carrier = CARRIER.get();
         poll.context().set_carrier(if carrier == Carrier::UNKNOWN { ask_carrier() } else { carrier });
         poll.below.set(TOP.replace(poll));
-        poll.note_below(Some(poll.task));
-        let before = CURRENT.replace(poll.context.as_ptr());
-        Self { poll, was_inside: before == INSIDE }
+        poll.before.set(CURRENT.replace(poll.context.as_ptr()));
+        poll.note_before(Some(poll.task));
+        Self { poll }
     }
 }
 
@@ -620,8 +617,8 @@ impl Drop for EnterGuard<'_> {
         let poll = self.poll;
         if ptr::eq(TOP.get(), poll) {
             TOP.set(poll.below.get());
-            CURRENT.set(if self.was_inside { INSIDE } else { poll.context_below() });
-            poll.note_below(None);
+            CURRENT.set(poll.before.get());
+            poll.note_before(None);
         } else {
             end_out_of_order(poll);
         }
@@ -629,19 +626,22 @@ impl Drop for EnterGuard<'_> {
     }
 }
 
+/// In a forked child, before the first poll of a task that came with the fork: readers that were inside its slots do not exist.
+#[cold]
+fn enter_after_fork(poll: &Poll) {
+    let context = poll.context();
+    // SAFETY: the frame that `poll` stands in borrows the task exclusively.
+    context.after_fork(unsafe { Owner::of(context) });
+}
+
 /// Takes `poll` out of the list below the polls that began after it and have not ended: a coroutine suspended them.
 #[cold]
 fn end_out_of_order(poll: &Poll) {
     stats::count(|counters| &counters.scopes_misplaced);
-    // SAFETY: by `TOP`'s INVARIANT null or a node in a frame that has not returned.
-    let mut above = unsafe { TOP.get().as_ref() };
-    while let Some(other) = above {
-        if ptr::eq(other.below.get(), poll) {
-            other.below.set(poll.below.get());
-            return other.note_below(Some(other.task));
-        }
-        // SAFETY: as above.
-        above = unsafe { other.below.get().as_ref() };
+    if let Some(above) = polls().find(|other| ptr::eq(other.below.get(), poll)) {
+        above.below.set(poll.below.get());
+        above.replace_before(poll.context.as_ptr(), poll.before.get());
+        above.note_before(Some(above.task));
     }
 }
 

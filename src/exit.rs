@@ -174,21 +174,6 @@ impl Leftovers {
     }
 }
 
-/// Takes everything out of a context whose thread is gone: no hook runs, and what counts for a total is kept for it. The
-/// context is not current anywhere.
-pub(crate) fn take_all_of_the_dead(owner: Owner<'_>) -> Leftovers {
-    let mut values = owner.adopt_names();
-    let keys: Vec<_> = owner.context().filled_keys().map(KeySlot::key).collect();
-    for identity in keys {
-        if let Some(key) = identity.total() {
-            values.append(total::retain_of(owner, identity, key));
-        }
-    }
-    let mut left = take_leftovers(owner);
-    left.values.append(values);
-    left
-}
-
 /// Takes what the rounds left over, and what was retired for readers that have gone by now. The context is not current
 /// any more: nothing can be added.
 pub(crate) fn take_leftovers(owner: Owner<'_>) -> Leftovers {

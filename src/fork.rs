@@ -32,15 +32,16 @@ mod unix {
         static WATCHED: AtomicBool = AtomicBool::new(false);
         // Not a `Once`: a child must not wait for a thread that it does not have. Two threads that are here at once
         // have the handlers called twice, which they put up with. Relaxed: a call too many does no harm.
-        if !WATCHED.load(Ordering::Relaxed) {
-            os::at_fork(prepare, parent, child);
+        // If the system refuses, for want of memory, the next call tries again.
+        if !WATCHED.load(Ordering::Relaxed) && os::at_fork(prepare, parent, child) {
             WATCHED.store(true, Ordering::Relaxed);
         }
     }
 
     extern "C" fn prepare() {
-        let held =
-            HELD.take().unwrap_or_else(|| ManuallyDrop::new((hooks::lock_lists(), total::lock_retained())));
+        let held = HELD.take().unwrap_or_else(|| {
+            ManuallyDrop::new((hooks::lock_lists_for_fork(), total::lock_retained_for_fork()))
+        });
         HELD.set(Some(held));
     }
 

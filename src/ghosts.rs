@@ -1,72 +1,43 @@
-//! Ghosts: contexts whose threads are gone without an exit.
+//! Contexts of dead threads: threads that the system ended without an exit.
 //!
-//! A thread leaves one if its first touch comes so late that nothing of its is left to run the exit (in the last round of
-//! the destructors of its pthread keys), or if something ends it that unwinds nothing. Its context has no owner any more,
-//! so whoever sweeps becomes the owner. For that to be sound two things must be certain:
+//! A thread leaves one behind if its first touch comes so late that nothing of its is left to run the exit (in the last round of
+//! the destructors of its pthread keys), or if something ends it that unwinds nothing.
 //!
-//! - *The thread will not write any more.* Its number says so: two threads of one process never have one number at the same
-//!   time, and the system forgets a number after the thread's last instruction in the program. So a context is a ghost if the
-//!   system knows no thread of this process by its number, or if a younger context has the same number. A number that has
-//!   gone to a thread *without* a context hides the ghost until that thread touches or ends. A thread that is on its way
-//!   out, be it past its own exit, is still there; that it has had its exit shows in the state.
-//! - *What it wrote is seen.* Nobody joined the thread, so nothing of the language orders its writes before the sweep's
-//!   reads. The system does, see [`os::see_what_the_dead_did`]; where it cannot, nothing is swept.
+//! Such a context is unlisted and leaked. Nothing orders what the dead thread wrote before another thread's reads, and the thread
+//! may have died in the middle of a write; so nobody becomes its owner: its plain cells are never read, and its values never drop.
+//! Only what a reader may do is done: a value of a key that keeps a total is read, and kept for it. So a sweep would do no harm
+//! even to a thread that is alive.
 //!
-//! In a forked child there are no ghosts of the parent's: the registry starts afresh. Tasks have no number and are nobody's
-//! ghosts: whoever owns the future drops it.
+//! *Which threads are dead.* The number of a thread says so: two threads of one process never have one number at the same time, and
+//! the system forgets a number after the thread's last instruction. So a thread is dead if the system knows no thread of this
+//! process by its number, or if a younger context has the same number. A number that has gone to a thread *without* a context
+//! hides the dead one until that thread touches the crate or ends. A child that was forked without its handlers (`_Fork`, `clone`)
+//! is another process with other numbers: there no thread is taken for dead.
+//!
+//! Tasks have no number: the owner of the future drops it.
 
-use std::{cell::Cell, collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
-use crate::{ContextRef, State, context::Context, current, os, registry, stats, sync::thread_cells};
+use crate::{ContextRef, State, registry, stats, total};
 
-#[cfg(any(loom, shuttle))]
-use crate::sync::LocalCell;
+/// How often a total looks at a value that its dead owner may have been writing.
+const LOOKS: u32 = 100;
 
-thread_cells! {
-    /// Whether this thread sweeps: a drop that sweeps would have the next drop sweep inside it, and so on.
-    static SWEEPING: Cell<bool> = Cell::new(false);
-}
-
-/// A context whose thread does not exist any more. INVARIANT: made by [`found`] only, so that this is certain, and that all
-/// the thread ever did is visible to whoever has it.
-pub(crate) struct Ghost(ContextRef);
-
-impl Ghost {
-    pub(crate) fn context(&self) -> &Arc<Context> {
-        self.0.shared()
-    }
-}
-
-/// Ends the contexts of threads that are gone without an exit, and says how many they were.
+/// Unlists the contexts of threads that are gone without an exit, and returns how many they were.
 ///
 /// It cannot happen to threads that end by returning or by a panic; see [limits](crate::guide::limits) for those to which it
-/// can. Such a context stays listed, with its values; a dump says that its thread is gone. A sweep drops its values on the
-/// thread that calls, without running any hook, and takes it out of the registry; values of keys that keep a total are kept
-/// for it. A panic in a drop is contained and counted in [`stats`](crate::stats()).
+/// can. Such a context stays listed, with its values, until a sweep takes it out of the registry; a dump says that its thread is
+/// gone. Its memory and its values are leaked: no other thread can know in what state the dead one left them. No hook runs and
+/// nothing drops. Values of keys that keep a total are kept for it.
 ///
-/// Nothing calls this by itself; called from a drop that it causes, it leaves the rest to the sweep that is under way. It
-/// takes a call into the system for each thread that has a context (less than a microsecond). On other systems than Linux it
-/// finds nothing.
+/// Nothing calls this by itself. It makes a system call for each thread that has a context (less than a microsecond). On
+/// other systems than Linux it finds nothing.
 ///
 /// ```
 /// assert_eq!(threadctx::sweep(), 0);
 /// ```
 pub fn sweep() -> usize {
-    if SWEEPING.replace(true) {
-        return 0;
-    }
-    let swept = found().iter().filter(|ghost| end(ghost)).count();
-    SWEEPING.set(false);
-    swept
-}
-
-/// The ghosts there are. Some may have had their exit after all.
-fn found() -> Vec<Ghost> {
-    let found = without_thread(registry::all());
-    if found.is_empty() || !os::see_what_the_dead_did() {
-        return Vec::new();
-    }
-    found.into_iter().map(Ghost).collect()
+    without_thread(registry::all()).iter().filter(|dead| unlist(dead)).count()
 }
 
 /// Those of `contexts` whose threads are gone.
@@ -75,7 +46,8 @@ fn without_thread(mut contexts: Vec<ContextRef>) -> Vec<ContextRef> {
     contexts.retain(|context| {
         let is_gone = |number| {
             let is_youngest = youngest.get(&number) == Some(&context.context().serial());
-            !is_youngest || os::has_thread(number) == Some(false)
+            let has_thread = registry::has_thread(number);
+            has_thread.is_some() && (!is_youngest || has_thread == Some(false))
         };
         context.state() != State::Exited && context.os_tid().is_some_and(is_gone)
     });
@@ -93,34 +65,40 @@ fn youngest_by_number(contexts: &[ContextRef]) -> HashMap<u64, u64> {
     youngest
 }
 
-/// Ends one ghost; false if it had its exit after all, or if another sweep was first.
-fn end(ghost: &Ghost) -> bool {
-    let Some(left) = current::bury(ghost) else { return false };
-    stats::count(|counters| &counters.swept);
-    left.drop_contained();
-    true
+/// Takes one out of the registry; false if it had its exit after all, or if another sweep was first.
+fn unlist(dead: &ContextRef) -> bool {
+    let context = dead.context();
+    let is_ours = total::retain_of_the_dead(context, LOOKS);
+    if is_ours {
+        registry::remove(context);
+        stats::count(|counters| &counters.swept);
+    }
+    is_ours
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
 
-    /// As when the system gives the number of a ghost to a new thread.
+    use super::*;
+    use crate::{context::Context, os};
+
+    /// As when the system gives the number of a dead thread to a new one.
     #[test]
-    fn of_two_contexts_with_one_number_the_older_is_a_ghost() {
+    fn of_two_contexts_with_one_number_the_older_is_a_dead_threads() {
         let me = std::thread::current().id().into();
         let context = || ContextRef::new(Context::of_thread(me, None, None));
         let (older, younger) = (context(), context());
         let serials = |contexts: Vec<ContextRef>| -> Vec<_> {
             contexts.iter().map(|context| context.context().serial()).collect()
         };
-        let ghosts = serials(without_thread(vec![younger.clone(), older.clone()]));
+        let dead = serials(without_thread(vec![younger.clone(), older.clone()]));
         let expected = if older.os_tid().is_some() { vec![older.context().serial()] } else { vec![] };
-        assert_eq!(ghosts, expected);
+        assert_eq!(dead, expected);
         assert_eq!(serials(without_thread(vec![younger])), [0; 0], "this thread is alive");
     }
 
-    /// As a thread leaves it that ends without an exit: one count is the registry's, one was in the thread's `HOME`.
+    /// As a dead thread leaves it: one count is the registry's, one was in the thread's `HOME`.
     fn left_behind() -> Arc<Context> {
         let make = || {
             let context = Context::of_thread(std::thread::current().id().into(), None, None);
@@ -131,35 +109,36 @@ mod tests {
         std::thread::spawn(make).join().expect("it does not panic")
     }
 
-    /// The last moment at which a thread, or another sweep, may have been first.
+    /// The last moment at which the thread, or another sweep, may have been first.
     #[test]
-    fn one_that_had_its_exit_after_all_or_is_being_swept_is_left_alone() {
-        for be_first in [(|context| context.set_state(State::Exited)) as fn(&Context), |context| {
-            assert!(context.take_from_the_dead())
-        }] {
-            let ghost = Ghost(ContextRef::new(left_behind()));
-            be_first(ghost.context());
-            assert!(!end(&ghost));
-            assert_eq!(Arc::strong_count(ghost.context()), 3);
-            registry::remove(ghost.context());
-        }
+    fn one_that_had_its_exit_after_all_is_left_alone() {
+        let context = left_behind();
+        context.set_state(State::Exited);
+        let swept = stats().swept;
+        assert!(!unlist(&ContextRef::new(Arc::clone(&context))));
+        assert_eq!((Arc::strong_count(&context), stats().swept), (3, swept));
+        registry::remove(&context);
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[test]
-    fn a_sweep_lets_go_of_every_count_but_those_of_others() {
-        let context = left_behind();
-        while os::has_thread(context.os_tid().expect("a number")) != Some(false) {
-            std::thread::yield_now();
+    fn a_sweep_lets_go_of_the_registrys_count_and_no_other() {
+        for state in [State::Running, State::Exiting] {
+            let context = left_behind();
+            context.set_state(state);
+            while os::has_thread(context.os_tid().expect("a number")) != Some(false) {
+                std::thread::yield_now();
+            }
+            assert!(sweep() >= 1);
+            assert_eq!((Arc::strong_count(&context), context.state()), (2, State::Exited));
         }
-        assert_eq!(Arc::strong_count(&context), 3);
-        assert!(sweep() >= 1);
-        assert_eq!((Arc::strong_count(&context), context.state()), (1, State::Exited));
     }
 
     #[test]
-    fn a_task_is_nobodys_ghost() {
+    fn a_task_has_no_thread_that_could_be_dead() {
         let (_, task) = Context::of_task(crate::TaskId::NOBODY.into());
         assert!(without_thread(vec![ContextRef::new(task)]).is_empty());
     }
+
+    use crate::stats::stats;
 }

@@ -63,6 +63,11 @@ fn change(when: When, change: impl FnOnce(&mut Vec<(u64, Hook)>)) -> Option<List
 
 pub(crate) fn lock_lists() -> MutexGuard<'static, Lists> {
     fork::watch();
+    lock_lists_for_fork()
+}
+
+/// The same inside a handler of a fork, which cannot have another one added.
+pub(crate) fn lock_lists_for_fork() -> MutexGuard<'static, Lists> {
     lock(&LISTS)
 }
 

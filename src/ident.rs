@@ -1,6 +1,11 @@
 //! Who a context belongs to.
 
-use std::{fmt, hash::Hasher, thread::ThreadId};
+use std::{
+    fmt,
+    hash::Hasher,
+    sync::atomic::{AtomicU64, Ordering},
+    thread::ThreadId,
+};
 
 /// Who a context belongs to: a thread or a task. Never given to another one within the process.
 ///
@@ -35,8 +40,15 @@ pub enum Ident {
 pub struct TaskId(u64);
 
 impl TaskId {
-    /// Nobody's: what a thread answers that is so far gone that not even std knows it any more.
+    /// No task has it.
     pub(crate) const NOBODY: Self = Self(0);
+
+    /// What a thread answers of which std cannot say who it is any more: a number that no task and no other thread has.
+    pub(crate) fn of_unnamed_thread() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(1 << 63);
+        // Relaxed: the number alone matters, and the addition makes it unique.
+        Self(COUNT.fetch_add(1, Ordering::Relaxed))
+    }
 
     /// `number` is nobody else's.
     pub(crate) fn numbered(number: u64) -> Self {
@@ -120,6 +132,13 @@ mod tests {
     use std::{collections::HashSet, hash::BuildHasher, hash::BuildHasherDefault};
 
     use super::*;
+
+    #[test]
+    fn threads_that_std_cannot_name_are_not_one() {
+        let [one, other] = [TaskId::of_unnamed_thread(), TaskId::of_unnamed_thread()];
+        assert_ne!(one, other);
+        assert!(TaskId::from_number(one.number()).is_some());
+    }
 
     #[test]
     fn idents_that_follow_one_another_spread_over_shards_and_buckets() {

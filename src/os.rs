@@ -85,23 +85,6 @@ mod unix {
         None
     }
 
-    /// Makes visible here what threads of this process did that do not exist any more; says whether the system can. A
-    /// barrier in all that run; one that does not run has had its own when it stopped (membarrier(2)).
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(crate) fn see_what_the_dead_did() -> bool {
-        let barrier = |command: libc::c_int| {
-            // SAFETY: three numbers, none of which is an address.
-            unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
-        };
-        barrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
-            && barrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
-    }
-
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub(crate) fn see_what_the_dead_did() -> bool {
-        false
-    }
-
     #[cfg(target_vendor = "apple")]
     mod number {
         pub(super) fn of_this_thread() -> u64 {
@@ -195,10 +178,10 @@ mod unix {
     }
 
     /// Has `prepare` run before each fork, and `parent` and `child` after it in the respective process, all on the
-    /// thread that forks.
-    pub(crate) fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) {
+    /// thread that forks. False if the system refuses.
+    pub(crate) fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> bool {
         // SAFETY: the three are plain functions that live as long as the code does.
-        unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+        unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) == 0 }
     }
 
     #[cfg(all(test, target_os = "linux", not(any(loom, shuttle))))]
@@ -240,10 +223,6 @@ mod other {
 
     pub(crate) fn has_thread(_: u64) -> Option<bool> {
         None
-    }
-
-    pub(crate) fn see_what_the_dead_did() -> bool {
-        false
     }
 
     pub(crate) fn terminal_columns() -> Option<usize> {

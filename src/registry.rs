@@ -17,7 +17,7 @@ use once_cell::race::OnceBox;
 use crate::{
     ContextRef, Ident,
     context::{Context, State},
-    current, fork,
+    current, fork, os,
     stats::Counters,
     sync::{Map, globals, map},
 };
@@ -28,6 +28,8 @@ const SHRINK_AT: usize = 4;
 const SMALL: usize = 256;
 
 struct Registry {
+    /// The process that it was made in.
+    pid: u32,
     map: Map<Ident, Arc<Context>>,
     shards: usize,
     counters: Counters,
@@ -50,6 +52,7 @@ impl Registry {
     /// The serials of its contexts come after `first`.
     fn new(shards: usize, first: u64) -> Self {
         Self {
+            pid: std::process::id(),
             map: map(shards),
             shards,
             counters: Counters::default(),
@@ -57,6 +60,16 @@ impl Registry {
             first,
             peak: AtomicUsize::new(0),
             next: OnceBox::new(),
+        }
+    }
+
+    fn add(&self, context: Arc<Context>) {
+        let replaced = current::without_context(|| self.map.insert(context.ident(), context));
+        debug_assert!(replaced.is_none(), "threadctx: an ident has one context at a time");
+        let live = self.live();
+        // Relaxed: figures; the map itself orders the contexts.
+        if live > self.peak.load(Ordering::Relaxed) {
+            self.peak.fetch_max(live, Ordering::Relaxed);
         }
     }
 
@@ -86,6 +99,11 @@ impl Registry {
 /// The registry of this process.
 fn registry() -> &'static Registry {
     fork::watch();
+    present()
+}
+
+/// The same inside a handler of a fork, which cannot have another one added.
+fn present() -> &'static Registry {
     let mut registry = FIRST.get_or_init(|| Box::new(Registry::new(shards(), 0)));
     while let Some(next) = registry.next.get() {
         registry = next;
@@ -119,14 +137,13 @@ pub(crate) fn process() -> u32 {
 }
 
 pub(crate) fn add(context: Arc<Context>) {
-    let registry = registry();
-    let replaced = current::without_context(|| registry.map.insert(context.ident(), context));
-    debug_assert!(replaced.is_none(), "threadctx: an ident has one context at a time");
-    let live = registry.live();
-    // Relaxed: figures; the map itself orders the contexts.
-    if live > registry.peak.load(Ordering::Relaxed) {
-        registry.peak.fetch_max(live, Ordering::Relaxed);
-    }
+    registry().add(context);
+}
+
+/// Whether this process has a thread by this number; `None` where the system does not tell, and in a child that was forked
+/// without our handlers (`_Fork`, `clone`): the numbers that its contexts have are those of its parent's threads.
+pub(crate) fn has_thread(number: u64) -> Option<bool> {
+    if registry().pid == std::process::id() { os::has_thread(number) } else { None }
 }
 
 pub(crate) fn remove(context: &Context) {
@@ -147,7 +164,7 @@ pub(crate) fn live() -> usize {
 
 /// In a forked child: a registry with this one context at most.
 pub(crate) fn restart(only: Option<Arc<Context>>) {
-    let old = registry();
+    let old = present();
     // Relaxed, here and below: there is one thread. The one context has its serial already.
     let first = old.serials.load(Ordering::Relaxed);
     let fresh = Registry::new(old.shards, first - u64::from(only.is_some()));
@@ -157,7 +174,7 @@ pub(crate) fn restart(only: Option<Arc<Context>>) {
         "threadctx: a forked child has one thread, which restarts once"
     );
     PROCESS.fetch_add(1, Ordering::Relaxed);
-    only.into_iter().for_each(add);
+    only.into_iter().for_each(|only| present().add(only));
 }
 
 /// Every context in the registry, oldest first.

@@ -309,11 +309,6 @@ impl RawSlot {
         deferred.collect()
     }
 
-    /// The thread that borrowed does not exist any more, and so no borrow ends any more.
-    pub(crate) fn abandon_borrows(&self, _: Owner<'_>) {
-        self.owner.set(self.owner.get() & RETIRED);
-    }
-
     pub(crate) fn is_borrowed(&self, _: Owner<'_>) -> bool {
         self.borrows() != 0
     }

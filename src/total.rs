@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    ContextRef, Key,
+    ContextRef, Key, State,
+    context::Context,
     current::{self, Owner},
     fork,
     identity::{Declared, Identity},
@@ -53,6 +54,11 @@ impl Retained {
 
 pub(crate) fn lock_retained() -> MutexGuard<'static, Retained> {
     fork::watch();
+    lock_retained_for_fork()
+}
+
+/// The same inside a handler of a fork, which cannot have another one added.
+pub(crate) fn lock_retained_for_fork() -> MutexGuard<'static, Retained> {
     lock(&RETAINED)
 }
 
@@ -82,11 +88,27 @@ pub(crate) fn retain(identity: &'static Identity, key: &dyn Declared) -> Outgoin
     outgoing
 }
 
-/// The same for a context that is not the current one.
-pub(crate) fn retain_of(owner: Owner<'_>, identity: &'static Identity, key: &dyn Declared) -> Outgoing {
-    let outgoing = current::without_context(|| take_over(owner, identity));
-    merge_some(identity.index(), key);
-    outgoing
+/// Keeps what the context of a dead thread counted, as a reader sees it, and says whether the context is over only now. A value
+/// that its owner died writing is lost.
+pub(crate) fn retain_of_the_dead(context: &Context, looks: u32) -> bool {
+    // Under the lock, so that a total finds each value in the context or here.
+    let counted = current::without_context(|| {
+        let mut retained = lock_retained();
+        if context.state() == State::Exited {
+            return None;
+        }
+        let mut counted = Vec::new();
+        for slot in context.filled_keys() {
+            let Some(key) = slot.key().total() else { continue };
+            let index = slot.key().index();
+            retained.0.entry(index).or_default().waiting.extend(slot.read_within(looks));
+            counted.push((index, key));
+        }
+        context.set_state(State::Exited);
+        Some(counted)
+    });
+    counted.iter().flatten().for_each(|(index, key)| merge_some(*index, *key));
+    counted.is_some()
 }
 
 fn take_over(owner: Owner<'_>, identity: &'static Identity) -> Outgoing {

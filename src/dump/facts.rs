@@ -1,6 +1,6 @@
 //! What the operating system says of a thread that is in the picture.
 
-use crate::os;
+use crate::registry;
 
 /// The facts of one thread. Where the system does not tell, there are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,8 +17,9 @@ pub(super) const GONE: &str = "gone";
 /// The facts of the thread that the system knows by this number. Who asks looks at the state of the context afterwards: one
 /// that is not [`Exited`](crate::State::Exited) though its thread is `GONE` has not had its exit, and will not.
 pub(super) fn of(os_tid: u64) -> Facts {
-    let gone =
-        || (os::has_thread(os_tid) == Some(false)).then_some(Facts { run_state: Some(GONE), cpu_us: None });
+    let gone = || {
+        (registry::has_thread(os_tid) == Some(false)).then_some(Facts { run_state: Some(GONE), cpu_us: None })
+    };
     books::of(os_tid).or_else(gone).unwrap_or_default()
 }
 
@@ -74,6 +75,7 @@ mod tests {
     use std::{sync::mpsc, thread};
 
     use super::*;
+    use crate::os;
 
     #[test]
     fn fields_are_found_behind_any_name() {

@@ -138,6 +138,11 @@ impl<'a> KeySlot<'a> {
         self.inspect(None, Takes::Count, Shared::clone).unwrap_or(None)
     }
 
+    /// The same, giving up after `tries` looks at a slot that is busy.
+    pub(crate) fn read_within(self, tries: u32) -> Option<Shared> {
+        self.inspect(Some(tries), Takes::Count, Shared::clone).ok().flatten()
+    }
+
     /// A dump's look at the value. Gives up after `tries` looks at a busy slot (`None`: never).
     pub(crate) fn see(self, tries: Option<u32>) -> Result<Option<Seen>, Busy> {
         let takes = if self.key.value_type().is_copied() { Takes::Nothing } else { Takes::Count };

@@ -256,10 +256,10 @@ fn a_value_whose_key_is_first_used_during_its_exit_is_the_keys() {
     static HOOKS: AtomicU64 = AtomicU64::new(0);
     static BY_HOOK: Key<u64> = Key::new(NS, "first used in a context's exit hook")
         .keep_total(add)
-        .on_exit(|_| drop(HOOKS.fetch_add(1, Ordering::SeqCst)));
+        .on_exit(|_| _ = HOOKS.fetch_add(1, Ordering::SeqCst));
     static BY_DROP: Key<u64> = Key::new(NS, "first used in a drop at the exit")
         .keep_total(add)
-        .on_exit(|_| drop(HOOKS.fetch_add(1, Ordering::SeqCst)));
+        .on_exit(|_| _ = HOOKS.fetch_add(1, Ordering::SeqCst));
 
     struct UsesTheKey(std::sync::mpsc::Sender<Option<u64>>);
     impl Drop for UsesTheKey {
