@@ -21,9 +21,31 @@ mod unix {
 
     #[inline]
     pub(crate) fn coarse_nanoseconds() -> u64 {
+        nanoseconds_of(COARSE)
+    }
+
+    /// The time since the machine started, that included for which it slept; `None` where the system does not tell.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn since_boot() -> Option<std::time::Duration> {
+        let nanoseconds = nanoseconds_of(libc::CLOCK_BOOTTIME);
+        (nanoseconds != 0).then_some(std::time::Duration::from_nanos(nanoseconds))
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn since_boot() -> Option<std::time::Duration> {
+        None
+    }
+
+    #[cfg(threadctx_tick = "1")]
+    pub(crate) fn precise_nanoseconds() -> u64 {
+        nanoseconds_of(libc::CLOCK_MONOTONIC)
+    }
+
+    #[inline]
+    fn nanoseconds_of(clock: libc::clockid_t) -> u64 {
         let mut time = MaybeUninit::<libc::timespec>::zeroed();
         // SAFETY: the pointer is to a timespec of ours. If the call fails, it stays zeroed.
-        unsafe { libc::clock_gettime(COARSE, time.as_mut_ptr()) };
+        unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) };
         // SAFETY: zeroed, a timespec is valid.
         let time = unsafe { time.assume_init() };
         (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
@@ -222,6 +244,10 @@ mod other {
     }
 
     pub(crate) fn has_thread(_: u64) -> Option<bool> {
+        None
+    }
+
+    pub(crate) fn since_boot() -> Option<std::time::Duration> {
         None
     }
 

@@ -1,6 +1,9 @@
 //! Takes the picture: contexts are collected as counts, then rendered one at a time with nothing locked.
 
-use std::{mem, time::Duration};
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 
 use super::{
     escape::cost,
@@ -23,7 +26,7 @@ use crate::{
 };
 
 /// What the frame of it all, of a context and of a value take at the most, beside the texts in them: what bounds the bytes.
-const FRAME: usize = 720;
+const FRAME: usize = 860;
 const CONTEXT_FRAME: usize = 450;
 const VALUE_FRAME: usize = 200;
 
@@ -41,8 +44,8 @@ struct Found {
 /// A picture in the making.
 pub(super) struct Capture<'o> {
     options: &'o DumpOptions,
-    /// Of the coarse clock.
-    deadline: u64,
+    /// By a precise clock: a step of the coarse one may be longer than a budget. `None` if it is too far off to be told.
+    deadline: Option<Instant>,
     bytes_left: usize,
     counts: DumpCounts,
     limits_met: Vec<Limit>,
@@ -60,7 +63,7 @@ impl<'o> Capture<'o> {
         let limits = &options.limits;
         Self {
             options,
-            deadline: clock::now().saturating_add(limits.budget_us.saturating_mul(1_000)),
+            deadline: Instant::now().checked_add(Duration::from_micros(limits.budget_us)),
             bytes_left: limits.max_bytes,
             counts: DumpCounts::default(),
             limits_met: Vec::new(),
@@ -76,7 +79,13 @@ impl<'o> Capture<'o> {
         let process = process::this();
         // What frames it all has to be there, be it too much.
         self.bytes_left = self.bytes_left.saturating_sub(FRAME + cost(&process.name));
-        Head { schema: SCHEMA, captured_at: process::now(), process, limits: self.options.limits }
+        Head {
+            schema: SCHEMA,
+            captured_at: process::now(),
+            captured_us: clock::now() / 1_000,
+            process,
+            limits: self.options.limits,
+        }
     }
 
     pub(super) fn end(self) -> End {
@@ -269,11 +278,12 @@ impl<'o> Capture<'o> {
     }
 
     pub(super) fn is_in_time(&self) -> bool {
-        clock::now() < self.deadline
+        self.deadline.is_none_or(|deadline| Instant::now() < deadline)
     }
 
     fn time_left(&mut self) -> Option<Duration> {
-        let left = Duration::from_nanos(self.deadline.saturating_sub(clock::now()));
+        let until = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        let left = self.deadline.map_or(Duration::MAX, until);
         if left.is_zero() {
             self.meet(Limit::BudgetUs);
         }

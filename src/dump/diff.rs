@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 
 use super::{
-    Dump,
     loaded::{LoadedContext, LoadedDump, LoadedValue},
+    read,
 };
 
 /// The version that the JSON states.
@@ -96,11 +96,12 @@ pub(super) struct StuckContext {
 /// assert!(error.to_string().starts_with("the earlier dump cannot be read"));
 /// ```
 #[derive(Debug, thiserror::Error)]
-#[error("the {which} dump cannot be read: {why}; it has to be one as `to_json` or `write_json` gives it")]
+#[error(
+    "the {which} dump cannot be read: {why}; it has to be one that `to_json`, `write_json` or `write_ndjson` wrote, whole"
+)]
 pub struct DumpReadError {
     which: &'static str,
-    #[source]
-    why: serde_json::Error,
+    why: read::Reason,
 }
 
 /// A write is seen by the coarse clock, which may be behind by so much.
@@ -109,11 +110,12 @@ const COARSE_US: u64 = 20_000;
 const IDLE: u64 = 1_000;
 
 impl DumpDiff {
-    /// The difference of two dumps that were kept as JSON. Fields that are missing or not known do not matter.
+    /// The difference of two dumps that were kept as JSON or as NDJSON. Fields that are missing or not known do not matter. Two
+    /// dumps of one process are compared in the order in which they were taken, whichever is given first.
     ///
     /// # Errors
     ///
-    /// One of the texts is not JSON, or none that a dump could be.
+    /// One of the texts is no dump, not a whole one, or one of another schema.
     ///
     /// ```
     /// use threadctx::{DumpDiff, dump};
@@ -124,26 +126,20 @@ impl DumpDiff {
     /// assert!(DumpDiff::from_json(&before, "no dump").is_err());
     /// ```
     pub fn from_json(earlier: &str, later: &str) -> Result<Self, DumpReadError> {
-        let load = |which, text| serde_json::from_str(text).map_err(|why| DumpReadError { which, why });
+        let load = |which, text| read::dump(text).map_err(|why| DumpReadError { which, why });
         Ok(Self::between(load("earlier", earlier)?, load("later", later)?))
     }
 
-    pub(super) fn of(earlier: &Dump, later: &Dump) -> Self {
-        // One way of reading for both: what a dump shows is what its JSON says.
-        let load = |dump: &Dump| -> LoadedDump {
-            serde_json::from_str(&dump.to_json()).expect("a dump can be read back")
-        };
-        Self::between(load(earlier), load(later))
-    }
-
-    fn between(earlier: LoadedDump, later: LoadedDump) -> Self {
-        let (one, two) = (&earlier.process, &later.process);
+    pub(super) fn between(earlier: LoadedDump, later: LoadedDump) -> Self {
+        let same_process = earlier.process.is(&later.process);
+        let is_turned = same_process && moment(&earlier) > moment(&later);
+        let (earlier, later) = if is_turned { (later, earlier) } else { (earlier, later) };
         let mut diff = Self {
             schema: SCHEMA,
-            elapsed_us: two.uptime_us.saturating_sub(one.uptime_us),
-            same_process: one.pid == two.pid && one.name == two.name && one.uptime_us <= two.uptime_us,
+            elapsed_us: moment(&later).saturating_sub(moment(&earlier)),
+            same_process,
             complete: earlier.complete && later.complete,
-            process: format!("{}  pid {}", two.name, two.pid),
+            process: format!("{}  pid {}", later.process.name, later.process.pid),
             from: earlier.captured_at,
             to: later.captured_at,
             added: Vec::new(),
@@ -152,10 +148,11 @@ impl DumpDiff {
             stuck: Vec::new(),
             others: 0,
         };
-        let order: Vec<_> = earlier.contexts.iter().map(|context| context.ident.clone()).collect();
+        let earlier = earlier.contexts.unwrap_or_default();
+        let order: Vec<_> = earlier.iter().map(|context| context.ident.clone()).collect();
         let mut before: BTreeMap<_, _> =
-            earlier.contexts.into_iter().map(|context| (context.ident.clone(), context)).collect();
-        for context in later.contexts {
+            earlier.into_iter().map(|context| (context.ident.clone(), context)).collect();
+        for context in later.contexts.unwrap_or_default() {
             let former = if diff.same_process { before.remove(&context.ident) } else { None };
             match former {
                 Some(former) => diff.compare(&former, context),
@@ -234,6 +231,12 @@ impl DumpDiff {
     }
 }
 
+/// When a dump was taken, by the clock that ages go by. Dumps of before that was noted have the process's age, which also goes on
+/// while the machine sleeps.
+fn moment(dump: &LoadedDump) -> u64 {
+    dump.captured_us.unwrap_or(dump.process.uptime_us)
+}
+
 /// What became of the values, by namespace and name.
 fn changes(before: &LoadedContext, after: &LoadedContext, elapsed_us: u64) -> Vec<ChangedValue> {
     type Pair<'v> = (Option<&'v LoadedValue>, Option<&'v LoadedValue>);
@@ -256,12 +259,11 @@ fn changes(before: &LoadedContext, after: &LoadedContext, elapsed_us: u64) -> Ve
 }
 
 fn change(before: &LoadedValue, after: &LoadedValue, elapsed_us: u64) -> Option<Change> {
-    let shows = |value: &LoadedValue| (value.value.clone(), value.truncated, value.type_name.clone());
     let was_written = match (before.age_us, after.age_us) {
         (Some(before), Some(after)) => after.saturating_add(COARSE_US) < before.saturating_add(elapsed_us),
         _ => false,
     };
-    if shows(before) != shows(after) {
+    if !before.shows_the_same_as(after) {
         Some(Change::Changed)
     } else if before.writes != after.writes || was_written {
         Some(Change::Rewritten)

@@ -21,6 +21,7 @@ mod options;
 mod order;
 mod picture;
 mod process;
+mod read;
 mod render;
 mod shown;
 mod small;
@@ -154,7 +155,7 @@ impl Dump {
     /// println!("{}", threadctx::dump().since(&before));
     /// ```
     pub fn since(&self, earlier: &Self) -> DumpDiff {
-        DumpDiff::of(earlier, self)
+        DumpDiff::between((&earlier.picture).into(), (&self.picture).into())
     }
 
     /// The contexts, oldest first.

@@ -23,6 +23,8 @@ pub(crate) struct Picture {
 pub(crate) struct Head {
     pub(crate) schema: &'static str,
     pub(crate) captured_at: String,
+    /// The same moment by the clock that ages go by, since some moment in the past.
+    pub(crate) captured_us: u64,
     pub(crate) process: Process,
     pub(crate) limits: Limits,
 }
@@ -42,6 +44,11 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) name: String,
     pub(crate) uptime_us: u64,
+    /// When it started, in the system's ticks since its boot; with the boot and the pid, what no other process has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) start_ticks: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) boot_id: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -334,9 +341,10 @@ fn parsed(json: &str) -> &RawValue {
 impl Serialize for Picture {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { head, contexts, end } = self;
-        let mut fields = serializer.serialize_struct("Dump", 9)?;
+        let mut fields = serializer.serialize_struct("Dump", 10)?;
         fields.serialize_field("schema", &head.schema)?;
         fields.serialize_field("captured_at", &head.captured_at)?;
+        fields.serialize_field("captured_us", &head.captured_us)?;
         fields.serialize_field("process", &head.process)?;
         fields.serialize_field("limits", &head.limits)?;
         fields.serialize_field("contexts", contexts)?;

@@ -2,44 +2,93 @@
 
 use std::{
     env, fs,
-    sync::atomic::{AtomicU64, Ordering},
+    path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use once_cell::race::OnceBox;
+
 use super::picture::Process;
-use crate::clock;
+use crate::{clock, os};
+
+/// What stays the same as long as the process lives, noted by its first dump: later there may be no descriptor left to ask with,
+/// and the program's file may have been replaced.
+struct Noted {
+    pid: u32,
+    name: String,
+    start_ticks: Option<u64>,
+    boot_id: Option<String>,
+    /// The time of the first dump, from which the age counts where the system does not tell.
+    first: u64,
+    /// In a forked child: its own.
+    child: OnceBox<Noted>,
+}
 
 /// The process as it is now.
 pub(super) fn this() -> Process {
-    let uptime = uptime().unwrap_or_else(since_first_asked);
+    let noted = noted();
     Process {
-        pid: std::process::id(),
-        name: name().unwrap_or_else(|| "?".to_owned()),
-        uptime_us: uptime.as_micros().try_into().unwrap_or(u64::MAX),
+        pid: noted.pid,
+        name: noted.name.clone(),
+        uptime_us: noted.uptime().as_micros().try_into().unwrap_or(u64::MAX),
+        start_ticks: noted.start_ticks,
+        boot_id: noted.boot_id.clone(),
     }
 }
 
+fn noted() -> &'static Noted {
+    static FIRST: OnceBox<Noted> = OnceBox::new();
+    let pid = std::process::id();
+    // Not a `OnceLock`: a forked child must not wait for a thread that it does not have.
+    let mut noted = FIRST.get_or_init(|| Box::new(Noted::now(pid)));
+    while noted.pid != pid {
+        noted = noted.child.get_or_init(|| Box::new(Noted::now(pid)));
+    }
+    noted
+}
+
+impl Noted {
+    fn now(pid: u32) -> Self {
+        Self {
+            pid,
+            name: name().unwrap_or_else(|| "?".to_owned()),
+            start_ticks: start_ticks(),
+            boot_id: boot_id(),
+            first: clock::now(),
+            child: OnceBox::new(),
+        }
+    }
+
+    /// Since its start, the time included for which the machine slept.
+    fn uptime(&self) -> Duration {
+        let since_start = || os::since_boot()?.checked_sub(from_ticks(self.start_ticks?));
+        since_start().unwrap_or_else(|| clock::since(self.first))
+    }
+}
+
+/// The name of the program's file. Linux adds a word to that of a file that was removed.
 fn name() -> Option<String> {
-    Some(env::current_exe().ok()?.file_stem()?.to_string_lossy().into_owned())
+    let file = env::current_exe().ok()?;
+    let name = file.file_name()?.to_string_lossy();
+    let name = name.strip_suffix(" (deleted)").unwrap_or(&name);
+    Some(Path::new(name).file_stem()?.to_string_lossy().into_owned())
 }
 
 /// From the system's own books, where they are open: Linux.
-fn uptime() -> Option<Duration> {
-    /// Ticks per second in `/proc`: the same on every Linux that userland sees.
-    const TICKS: f64 = 100.0;
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+fn start_ticks() -> Option<u64> {
+    let stat = fs::read("/proc/self/stat").ok()?;
+    let stat = String::from_utf8_lossy(&stat);
     // The second field, a name in parentheses, may hold anything; the start is the 20th field after it.
-    let after_name = stat.rsplit_once(')')?.1;
-    let started: f64 = after_name.split_whitespace().nth(19)?.parse().ok()?;
-    let system: f64 = fs::read_to_string("/proc/uptime").ok()?.split_whitespace().next()?.parse().ok()?;
-    Duration::try_from_secs_f64(system - started / TICKS).ok()
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
-fn since_first_asked() -> Duration {
-    static FIRST: AtomicU64 = AtomicU64::new(0);
-    // Relaxed: the time alone matters. Not a `OnceLock`: a forked child must not wait for a thread that it does not have.
-    let first = FIRST.compare_exchange(0, clock::now(), Ordering::Relaxed, Ordering::Relaxed);
-    clock::since(first.map_or_else(|first| first, |_| clock::now()))
+fn from_ticks(ticks: u64) -> Duration {
+    // A hundred in a second: the same on every Linux that userland sees.
+    Duration::from_millis(ticks.saturating_mul(10))
+}
+
+fn boot_id() -> Option<String> {
+    Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
 }
 
 /// The present moment as RFC 3339 has it, in UTC, to the millisecond.
@@ -70,6 +119,14 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_is_noted_once_and_a_child_notes_itself() {
+        let one = noted();
+        assert!(std::ptr::eq(one, noted()));
+        assert_eq!(one.pid, std::process::id());
+        assert!(one.uptime() >= Duration::ZERO && !one.name.contains("deleted"));
+    }
 
     #[test]
     fn dates_are_those_of_the_calendar() {

@@ -98,8 +98,160 @@ fn two_files_will_do_whatever_fields_they_lack_or_have_more() {
     let other = diff(&dump(70_000_000, 2, Some(500), 61_000_000, json!({ "x": 1 })));
     assert_eq!((other.added().count(), other.gone().count(), other.stuck().count()), (1, 1, 0));
     assert!(other.to_string().contains("different processes"), "{other}");
-    let incomplete = DumpDiff::from_json("{}", &before).unwrap();
+    let incomplete = DumpDiff::from_json(r#"{"contexts":[]}"#, &before).unwrap();
     assert!(incomplete.to_string().contains("not complete"), "{incomplete}");
     let error = DumpDiff::from_json(&before, "[").unwrap_err().to_string();
     assert!(error.starts_with("the later dump cannot be read: "), "{error}");
+}
+
+/// Nested more deeply than a parser of JSON values goes.
+#[derive(serde::Serialize)]
+enum Nested {
+    Leaf,
+    In(Box<Nested>),
+}
+
+fn nested(depth: usize) -> Nested {
+    (0..depth).fold(Nested::Leaf, |inner, _| Nested::In(Box::new(inner)))
+}
+
+fn raw(json: &str) -> Box<serde_json::value::RawValue> {
+    serde_json::value::RawValue::from_string(json.to_owned()).unwrap()
+}
+
+/// What a serializer may write, and a parser of JSON values refuses or changes.
+#[test]
+fn values_that_a_parser_would_not_take_as_they_are_compare_and_read_back() {
+    static TREE: Key<Nested> = Key::new("diff deep", "tree").json();
+    static RAW: Key<Box<serde_json::value::RawValue>> = Key::new("diff deep", "raw").json();
+    let worker = Worker::start();
+    let options = || threadctx::DumpOptions::new().namespace("diff deep").max_value_bytes(8_192);
+    let huge = "9".repeat(500);
+    let mut before = None;
+    for (step, json) in [
+        "1".to_owned(),
+        huge.clone(),
+        format!("-{huge}.5e999"),
+        r#"{"a":1,"a":2}"#.to_owned(),
+        r#"{"a":2,"a":1}"#.to_owned(),
+        "0.10000000000000000001".to_owned(),
+        "0.10000000000000000002".to_owned(),
+        r#""\ud800""#.to_owned(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let value = raw(&json);
+        worker.run(move || {
+            TREE.set(nested(130));
+            RAW.set(value);
+        });
+        let now = options().take();
+        let Some(then) = before.replace(now.clone()) else { continue };
+        let diff = now.since(&then);
+        let read = DumpDiff::from_json(&then.to_json(), &now.to_json()).unwrap();
+        assert_eq!(diff.to_json(), read.to_json(), "step {step}");
+        assert!(diff.to_string().contains(&format!("-> {json}")), "step {step}: {diff}");
+        assert!(diff.to_string().contains("diff deep.tree") && diff.to_string().contains("written again"));
+    }
+}
+
+#[test]
+fn ndjson_of_either_writer_reads_back_as_the_json_does() {
+    static STEP: Key<u32> = Key::new("diff lines", "step").json();
+    let worker = Worker::start();
+    let take = |step| {
+        worker.run(move || STEP.set(step));
+        of("diff lines")
+    };
+    let (one, two) = (take(1), take(2));
+    let lines = |dump: &threadctx::Dump| {
+        let mut lines = Vec::new();
+        dump.write_ndjson(&mut lines).unwrap();
+        String::from_utf8(lines).unwrap()
+    };
+    let expected = two.since(&one).to_json();
+    assert_eq!(DumpDiff::from_json(&lines(&one), &lines(&two)).unwrap().to_json(), expected);
+    assert_eq!(DumpDiff::from_json(&one.to_json(), &lines(&two)).unwrap().to_json(), expected);
+    // The other writer has its counts in the last line.
+    let mut streamed = Vec::new();
+    threadctx::DumpOptions::new().namespace("diff lines").write_ndjson(&mut streamed).unwrap();
+    let streamed = String::from_utf8(streamed).unwrap();
+    let diff = DumpDiff::from_json(&lines(&one), &streamed).unwrap();
+    assert_eq!(diff.changed().count(), 1);
+    // A part of either is no dump.
+    for (text, lines, why) in [
+        (lines(&two), 1, "0 of 1 lines of contexts are there"),
+        (streamed.clone(), 1, "the last line, with the counts, is missing"),
+        (streamed, 2, "the last line, with the counts, is missing"),
+    ] {
+        let part: String = text.split_inclusive('\n').take(lines).collect();
+        let error = DumpDiff::from_json(&part, &one.to_json()).unwrap_err().to_string();
+        assert!(error.starts_with("the earlier dump cannot be read: ") && error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn what_is_no_dump_of_this_schema_is_refused_with_the_reason() {
+    let dump = of("diff nothing").to_json();
+    for (text, why) in [
+        ("", "it is no JSON"),
+        ("{", "it is no JSON"),
+        ("[]", "neither a schema nor contexts"),
+        ("7", "it is no JSON (invalid type: integer"),
+        ("{}", "neither a schema nor contexts"),
+        (r#"{"hello":1}"#, "neither a schema nor contexts"),
+        (r#"{"schema":"threadctx.dump/2","contexts":[]}"#, "its schema is \"threadctx.dump/2\""),
+        (&format!("{dump} {dump}"), "something follows the dump"),
+        (&format!("{dump} x"), "it is no JSON"),
+    ] {
+        let error = DumpDiff::from_json(&dump, text).unwrap_err();
+        let said = error.to_string();
+        assert!(said.starts_with("the later dump cannot be read: ") && said.contains(why), "{text}: {said}");
+        assert!(std::error::Error::source(&error).is_none(), "its text says all");
+    }
+    // The first release wrote neither the clock of the ages nor when the process started.
+    let old = r#"{"schema":"threadctx.dump/1","captured_at":"2026-11-23T01:07:34.120Z","complete":true,
+        "process":{"pid":7,"name":"a","uptime_us":UP},"contexts":[{"ident":"ThreadId(7)","values":[
+        {"namespace":"a","name":"b","type":"u8","value":1,"age_us":5,"writes":1,"shown":"json"}]}]}"#;
+    let [one, two] = ["1000000", "2000000"].map(|up| old.replace("UP", up));
+    assert_eq!(
+        DumpDiff::from_json(&one, &two).unwrap().changed().count(),
+        1,
+        "written again, a second later"
+    );
+}
+
+/// The dump as it would be a second later, after a change of its process.
+fn changed_process(dump: &str, change: impl FnOnce(&mut Value)) -> String {
+    let mut json: Value = serde_json::from_str(dump).unwrap();
+    let captured = json["captured_us"].as_u64().unwrap();
+    json["captured_us"] = (captured + 1_000_000).into();
+    change(&mut json["process"]);
+    json.to_string()
+}
+
+#[test]
+fn a_process_is_its_pid_its_start_and_its_boot_and_not_its_name() {
+    static STEP: Key<u32> = Key::new("diff process", "step").json();
+    let worker = Worker::start();
+    worker.run(|| STEP.set(1));
+    let one = of("diff process").to_json();
+    worker.run(|| STEP.set(2));
+    let two = of("diff process").to_json();
+    let different = "The dumps are of different processes";
+    for (change, is_same) in [
+        ((|process| process["name"] = json!("upgraded")) as fn(&mut Value), true),
+        (|process| process["start_ticks"] = json!(1), false),
+        (|process| process["boot_id"] = json!("another boot"), false),
+        (|process| process["pid"] = json!(1), false),
+    ] {
+        let two = changed_process(&two, change);
+        let diff = DumpDiff::from_json(&one, &two).unwrap();
+        assert_eq!(diff.to_string().contains(different), !is_same, "{diff}");
+        assert_eq!(diff.changed().count(), usize::from(is_same));
+        // In the wrong order they say the same.
+        let turned = DumpDiff::from_json(&two, &one).unwrap();
+        assert_eq!(turned.to_json() == diff.to_json(), is_same, "{turned}");
+    }
 }
