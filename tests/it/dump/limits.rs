@@ -250,3 +250,52 @@ fn what_outlasts_the_budget_is_kept_and_the_rest_is_left_out_and_counted() {
         .sum();
     assert_eq!(left_out, 2, "{json}");
 }
+
+/// The limit falls on each byte of a context and its values once: what is not there is counted, and the dump is not complete.
+#[test]
+fn whichever_part_no_longer_fits_is_counted_and_the_dump_is_not_complete() {
+    static LONG: Key<String> = Key::new("limit parts", "a long text").display();
+    static SHORT: Key<u64> = Key::new("limit parts", "short").debug();
+    let worker = Worker::start();
+    worker.run(|| {
+        LONG.set("x".repeat(1_000));
+        SHORT.set(7);
+    });
+    let mut seen = std::collections::BTreeSet::new();
+    for max_bytes in (0..5_000).step_by(7) {
+        let dump = DumpOptions::new().namespace("limit parts").max_bytes(max_bytes).take();
+        let counts = dump.counts();
+        let values = dump.contexts().first().map_or(0, |context| context.values().len());
+        assert_eq!(
+            (counts.contexts + counts.left_out, counts.values),
+            (1, values),
+            "{max_bytes}: {counts:?}"
+        );
+        assert_eq!(counts.values + counts.values_left_out, 2 * counts.contexts, "{max_bytes}: {counts:?}");
+        assert_eq!(dump.is_complete(), counts.values == 2, "{max_bytes}: {counts:?}");
+        assert_eq!(parsed(&dump)["limits_met"].as_array().unwrap().is_empty(), dump.is_complete());
+        let names: Vec<_> = dump
+            .contexts()
+            .iter()
+            .flat_map(|context| context.values())
+            .map(|value| value.name().to_owned())
+            .collect();
+        seen.insert((counts.contexts, names));
+    }
+    // The text of the first value is what does not fit, and then the second value still does.
+    assert!(seen.contains(&(1, vec!["short".to_owned()])), "{seen:?}");
+    assert_eq!(seen.len(), 5, "nothing, a context alone, either value, both: {seen:?}");
+}
+
+#[test]
+fn a_stale_context_is_none_of_the_others_that_wrote() {
+    let _workers = workers(2, "limit stale others");
+    let dump = DumpOptions::new().namespace("limit stale others").stale_after(Duration::ZERO).take();
+    let json = parsed(&dump);
+    let others: Vec<_> =
+        json["findings"].as_array().unwrap().iter().map(|finding| &finding["others"]).collect();
+    assert_eq!(others, [1, 1], "each is stale beside the other one");
+    let _third = workers(1, "limit stale others");
+    let dump = DumpOptions::new().namespace("limit stale others").stale_after(Duration::ZERO).take();
+    assert!(dump.to_string().contains("while 2 others wrote within 1s"), "{dump}");
+}
