@@ -10,7 +10,14 @@ pub(crate) use other::*;
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "calls into the C library")]
 mod unix {
-    use std::{ffi::c_void, io, mem::MaybeUninit, num::NonZero, ptr};
+    use std::{
+        ffi::c_void,
+        io,
+        mem::MaybeUninit,
+        num::NonZero,
+        ptr,
+        time::{Duration, Instant},
+    };
 
     use once_cell::race::OnceNonZeroUsize;
 
@@ -124,16 +131,42 @@ mod unix {
         }
     }
 
-    /// Standard error, past the lock of std's, which a thread may hold that is blocked or panics.
-    pub(crate) struct Stderr;
+    /// Standard error until a deadline, past the lock of std's, which a thread may hold that is blocked or panics. A pipe or a
+    /// terminal that takes nothing any more ends the writing with an error instead of holding up the thread that writes.
+    pub(crate) struct Stderr {
+        deadline: Instant,
+    }
+
+    impl Stderr {
+        pub(crate) fn until(deadline: Instant) -> Self {
+            Self { deadline }
+        }
+
+        /// Waits until standard error takes something.
+        fn wait(&self) -> io::Result<()> {
+            // Rounded up, so that the deadline is over when the system says that time is.
+            let left = self.deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+            let milliseconds = left.as_millis().try_into().unwrap_or(libc::c_int::MAX);
+            let mut wanted = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+            // SAFETY: the pointer is to the one entry, which is ours.
+            match unsafe { libc::poll(&mut wanted, 1, milliseconds) } {
+                0 => Err(io::ErrorKind::TimedOut.into()),
+                1.. => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        }
+    }
 
     impl io::Write for Stderr {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            // SAFETY: the pointer and the length are those of the bytes.
-            let written = unsafe { libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), bytes.len()) };
+            self.wait()?;
+            // A pipe that takes something takes as much as this without blocking, and takes it in one piece.
+            let piece = bytes.len().min(libc::PIPE_BUF);
+            // SAFETY: the pointer and the length are those of the bytes, or of their beginning.
+            let written = unsafe { libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), piece) };
             match usize::try_from(written) {
                 Ok(written) => Ok(written),
-                Err(_) => wait_if_full(io::Error::last_os_error()),
+                Err(_) => Err(interrupted_if_full(io::Error::last_os_error())),
             }
         }
 
@@ -142,17 +175,10 @@ mod unix {
         }
     }
 
-    /// Somebody may have set standard error to not block: waits a while until it takes something, which is then an
-    /// interruption, to be tried again.
-    fn wait_if_full(error: io::Error) -> io::Result<usize> {
-        const MILLISECONDS: i32 = 1_000;
-        if error.kind() != io::ErrorKind::WouldBlock {
-            return Err(error);
-        }
-        let mut wanted = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
-        // SAFETY: the pointer is to the one entry, which is ours.
-        let ready = unsafe { libc::poll(&mut wanted, 1, MILLISECONDS) };
-        Err(if ready > 0 { io::ErrorKind::Interrupted.into() } else { error })
+    /// Where standard error does not block, another writer may have filled it meanwhile: that is an interruption, after which the
+    /// write is tried again.
+    fn interrupted_if_full(error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::Interrupted.into() } else { error }
     }
 
     /// How wide the terminal is that standard error, output or input is on.
@@ -170,8 +196,8 @@ mod unix {
         Some(size.ws_col.into()).filter(|columns| *columns > 0)
     }
 
-    /// Signals that mean the very thread that gets them.
-    const ITS_OWN: [libc::c_int; 7] =
+    /// Signals that mean the very thread that gets them: it cannot go on after a handler as if nothing had happened.
+    pub(crate) const ITS_OWN: [libc::c_int; 7] =
         [libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGSYS, libc::SIGTRAP];
 
     /// Leaves the process's signals to the program's own threads.
@@ -258,8 +284,14 @@ mod other {
     /// Where there are no signals, there is nothing to block.
     pub(crate) fn block_signals() {}
 
-    /// Standard error as std has it.
+    /// Standard error as std has it, which knows no deadline.
     pub(crate) struct Stderr;
+
+    impl Stderr {
+        pub(crate) fn until(_: Instant) -> Self {
+            Self
+        }
+    }
 
     impl io::Write for Stderr {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -38,6 +38,8 @@ pub struct Stats {
     /// Values and hooks that were still there after the last round of an exit and were dropped unheard, or that came after
     /// the exit out of one another's drop, again and again, and were leaked.
     pub left_over: u64,
+    /// Reports of outlets of which standard error, or the panic hook's writer, did not take all in time, or at all.
+    pub reports_cut: u64,
 }
 
 /// The same, being counted.
@@ -51,6 +53,7 @@ pub(crate) struct Counters {
     pub(crate) hooks_refused: AtomicU64,
     pub(crate) scopes_misplaced: AtomicU64,
     pub(crate) left_over: AtomicU64,
+    pub(crate) reports_cut: AtomicU64,
 }
 
 /// Counts one of what `which` picks.
@@ -85,5 +88,6 @@ pub fn stats() -> Stats {
         hooks_refused: read(&counters.hooks_refused),
         scopes_misplaced: read(&counters.scopes_misplaced),
         left_over: read(&counters.left_over),
+        reports_cut: read(&counters.reports_cut),
     }
 }

@@ -478,7 +478,7 @@ fn a_writer_that_does_not_come_back_keeps_nobody() {
     };
     ends(0).alone_then(body, |text| {
         assert_eq!(reports(text), 19, "the first one is on its way out, as far as anybody knows: {text}");
-        assert_eq!(text.matches("(without values").count(), 19, "{text}");
+        assert_eq!(text.matches("(values omitted").count(), 19, "{text}");
     });
 }
 
@@ -524,7 +524,7 @@ fn a_forked_child_reports_without_values_and_its_guard_may_drop() {
     };
     ends(0).alone_then(body, |text| {
         assert_eq!(reports(text), 1, "{text}");
-        assert!(text.contains("(without values") && text.contains("1 value"), "{text}");
+        assert!(text.contains("(values omitted") && text.contains("1 value"), "{text}");
     });
 }
 
@@ -581,4 +581,130 @@ fn it_takes_no_context_and_gives_a_renderers_back() {
         }
         assert!(kept.text().contains("panics.touches = touched"));
     });
+}
+
+/// Standard error of this process becomes a pipe that takes nothing more, and that is never read.
+#[expect(unsafe_code, reason = "calls into the C library")]
+fn fill_standard_error() {
+    let mut ends = [0; 2];
+    // SAFETY: the pointer is to two numbers.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    // SAFETY: two numbers.
+    unsafe { libc::fcntl(ends[1], libc::F_SETFL, libc::O_NONBLOCK) };
+    for piece in [4_096, 1] {
+        // SAFETY: the pointer and the length are those of the bytes.
+        while unsafe { libc::write(ends[1], [0_u8; 4_096].as_ptr().cast(), piece) } > 0 {}
+    }
+    // SAFETY: two numbers.
+    unsafe { libc::fcntl(ends[1], libc::F_SETFL, 0) };
+    // SAFETY: two numbers.
+    assert_eq!(unsafe { libc::dup2(ends[1], libc::STDERR_FILENO) }, libc::STDERR_FILENO);
+}
+
+#[test]
+fn a_full_standard_error_holds_no_panicking_thread_for_longer_than_it_is_said() {
+    alone(|| {
+        panic::set_hook(Box::new(|_| ()));
+        install();
+        fill_standard_error();
+        get_thread_ctx();
+        for number in 1..=3 {
+            let started = Instant::now();
+            panicking("held", || {
+                STEP.set(7);
+                panic!("expected");
+            });
+            let took = started.elapsed();
+            assert!(
+                took < Duration::from_millis(1_500) * patience::patience(),
+                "panic {number} took {took:?}"
+            );
+        }
+        // The thread that prints notices a little later that it cannot.
+        while stats().reports_cut < 3 {
+            thread::yield_now();
+        }
+    });
+}
+
+#[test]
+fn a_writer_that_hangs_and_a_full_standard_error_hold_no_panicking_thread_either() {
+    struct Hangs;
+    impl io::Write for Hangs {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            loop {
+                thread::park();
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    alone(|| {
+        panic::set_hook(Box::new(|_| ()));
+        panic_hook().to(Hangs).expect("it can be installed").forever();
+        fill_standard_error();
+        for _ in 0..3 {
+            let started = Instant::now();
+            let storm: Vec<_> = (0..4).map(|_| thread::spawn(|| panic!("expected"))).collect();
+            storm.into_iter().for_each(|thread| assert!(thread.join().is_err()));
+            assert!(started.elapsed() < Duration::from_secs(2) * patience::patience());
+        }
+        assert!(stats().reports_cut >= 8);
+    });
+}
+
+/// A renderer's panic, on the thread that prints, is the previous hook's to tell of as any other.
+#[test]
+fn the_hook_that_was_there_is_told_of_a_renderers_panic() {
+    struct Panics;
+    impl fmt::Debug for Panics {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic_any("the renderer's")
+        }
+    }
+    static VALUE: Key<Panics> = Key::new("job", "panics").debug();
+    static TOLD: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+    alone(|| {
+        panic::set_hook(Box::new(|info| {
+            let payload = info.payload().downcast_ref().copied().unwrap_or("another");
+            TOLD.lock().unwrap().push(payload);
+        }));
+        install();
+        for _ in 0..2 {
+            panicking("renders", || {
+                VALUE.set(Panics);
+                panic_any("the thread's")
+            });
+        }
+        let told = TOLD.lock().unwrap().clone();
+        assert_eq!(told, ["the renderer's", "the thread's", "the renderer's", "the thread's"]);
+    });
+}
+
+/// Lines about other threads ask the system about each: they are written as long as there is time, and the rest is counted.
+#[test]
+fn a_budget_bounds_the_lines_about_others_too() {
+    let body = || {
+        panic_hook().budget(Duration::ZERO).to_stderr().expect("it can be installed").forever();
+        let (over, wait) = mpsc::channel::<()>();
+        let wait = Arc::new(Mutex::new(wait));
+        let begun = Arc::new(Barrier::new(21));
+        let others: Vec<_> = (0..20)
+            .map(|_| {
+                let (wait, begun) = (Arc::clone(&wait), Arc::clone(&begun));
+                thread::spawn(move || {
+                    get_thread_ctx();
+                    begun.wait();
+                    let _ = wait.lock().unwrap().recv();
+                })
+            })
+            .collect();
+        begun.wait();
+        panicking("late", || panic!("expected"));
+        drop(over);
+        others.into_iter().for_each(|other| other.join().unwrap());
+    };
+    ends(0).alone_then(body, |text| assert!(text.contains("and 20 more, left out"), "{text}"));
 }

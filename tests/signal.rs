@@ -491,3 +491,61 @@ fn in_a_forked_child_the_signal_does_nothing_and_the_guard_may_drop() {
         assert!(dumps.try_recv().is_err(), "what the child gets is no business of its parent's");
     });
 }
+
+#[test]
+fn signals_that_a_thread_cannot_go_on_after_are_refused_and_nothing_is_changed() {
+    for signal in [
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+        libc::SIGABRT,
+        libc::SIGSYS,
+        libc::SIGTRAP,
+        libc::SIGKILL,
+        libc::SIGSTOP,
+    ] {
+        let before = handler(signal);
+        let error = threadctx::on_signal(signal).to(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("cannot go on after it"), "{signal}: {error}");
+        assert!(std::error::Error::source(&error).is_none(), "its text says all");
+        assert_eq!(handler(signal), before);
+    }
+}
+
+/// What the process does on `signal` now.
+#[expect(unsafe_code, reason = "calls into the C library")]
+fn handler(signal: i32) -> libc::sighandler_t {
+    let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: the pointer is to a sigaction of ours.
+    unsafe { libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) };
+    // SAFETY: zeroed, a sigaction is valid.
+    unsafe { now.assume_init() }.sa_sigaction
+}
+
+/// No thread is to be had: the signal keeps its meaning.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_outlet_that_gets_no_thread_has_changed_nothing() {
+    solo::alone(|| {
+        if !without_threads() {
+            return;
+        }
+        let before = handler(libc::SIGUSR2);
+        let error = threadctx::on_signal(libc::SIGUSR2).to(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("could not be started"), "{error}");
+        assert_eq!(handler(libc::SIGUSR2), before, "the default, still");
+    });
+}
+
+/// Takes away what a thread needs: room for its stack.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "calls into the C library")]
+fn without_threads() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("it is told");
+    let kilobytes: u64 = size.trim().trim_end_matches(" kB").parse().expect("a number");
+    let limit = libc::rlimit { rlim_cur: (kilobytes + 512) << 10, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the pointer is to a limit of ours.
+    unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) == 0 }
+}

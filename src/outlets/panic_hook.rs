@@ -24,7 +24,7 @@ use crate::{
     ContextRef, DumpOptions, contexts, current,
     dump::{Brief, Who, in_full},
     os::{self, Stderr},
-    own_thread, panics, registry,
+    own_thread, panics, registry, stats,
 };
 
 /// The usual limits: a panic has less time than somebody who asks for a dump.
@@ -36,6 +36,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_millis(500);
 /// How long a lock of ours may take. It is held for a few instructions.
 const LOCK: Duration = Duration::from_millis(100);
+/// What the panicking thread keeps of its time for lines without values, should the report not come in time.
+const BARE: Duration = Duration::from_millis(100);
 /// So many bytes of the others' lines are written at once.
 const PIECE: usize = 16 << 10;
 
@@ -43,7 +45,7 @@ const PIECE: usize = 16 << 10;
 /// each. Comes before the hook that was there, which is called as ever.
 ///
 /// It works wherever a panic comes from: code that runs inside a call of the crate, exit hooks, destructors of
-/// thread-locals. It does not panic, and holds the panicking thread for a second at the most: values are rendered on a
+/// thread-locals. It does not panic, and holds the panicking thread for at most a second, also where standard error takes nothing: values are rendered on a
 /// thread of the hook's own, which waits for it in the meantime.
 ///
 /// ```
@@ -135,11 +137,12 @@ impl PanicHook {
     /// ```
     pub fn to_stderr(mut self) -> Result<PanicHookGuard, OutletError> {
         self.options = self.options.or_style(sink::style());
-        self.to(Stderr)
+        let patience = self.patience();
+        self.start(move |text| Stderr::until(Instant::now() + patience).write_all(text))
     }
 
-    /// Installs the hook; it prints to `writer`, on the hook's own thread. An error of the writer's is ignored, and a panic in
-    /// it is contained and counted in [`stats`](crate::stats()).
+    /// Installs the hook; it prints to `writer`, on the hook's own thread. An error of the writer's is counted in
+    /// [`stats`](crate::stats()), and a panic in it is contained and counted.
     ///
     /// Where a value's renderer does not come back, and in a forked child, which does not have that thread, lines without
     /// values go to standard error instead.
@@ -153,12 +156,24 @@ impl PanicHook {
     /// let guard = threadctx::panic_hook().to(log)?;
     /// # Ok::<_, threadctx::OutletError>(())
     /// ```
-    pub fn to(self, writer: impl Write + Send + 'static) -> Result<PanicHookGuard, OutletError> {
+    pub fn to(self, mut writer: impl Write + Send + 'static) -> Result<PanicHookGuard, OutletError> {
+        self.start(move |text| writer.write_all(text).and_then(|()| writer.flush()))
+    }
+
+    /// What the panicking thread waits for the report.
+    fn patience(&self) -> Duration {
+        self.budget.saturating_add(GRACE - BARE)
+    }
+
+    fn start(
+        self,
+        write: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
+    ) -> Result<PanicHookGuard, OutletError> {
         if thread::panicking() {
             return Err(OutletError::panicking());
         }
+        let patience = self.patience();
         let Self { options, budget } = self;
-        let patience = budget.saturating_add(GRACE);
         let desk = Arc::new(Desk {
             patience,
             most: options.most_contexts(),
@@ -168,7 +183,7 @@ impl PanicHook {
             changed: Condvar::new(),
         });
         let served = Arc::clone(&desk);
-        own::spawn("threadctx-panic", move || serve(&served, &options, budget, writer))?;
+        own::spawn("threadctx-panic", move || serve(&served, &options, budget, write))?;
         install(Arc::clone(&desk));
         Ok(PanicHookGuard { desk })
     }
@@ -268,15 +283,15 @@ impl Desk {
             return;
         }
         let panicked = Panicked::here(info);
-        let is_printed = self.process == registry::process() && self.hand_over(panicked.clone());
+        let deadline = Instant::now().checked_add(self.patience);
+        let is_printed = self.process == registry::process() && self.hand_over(panicked.clone(), deadline);
         if !is_printed {
             write_bare(&panicked, self.most);
         }
     }
 
-    /// Has the other thread print it, and waits; false if it does not get to it.
-    fn hand_over(&self, panicked: Panicked) -> bool {
-        let deadline = Instant::now().checked_add(self.patience);
+    /// Has the other thread print it, and waits until the deadline; false if it does not get to it.
+    fn hand_over(&self, panicked: Panicked, deadline: Option<Instant>) -> bool {
         let Some(mut state) = own::lock_within(&self.state, LOCK) else { return false };
         if state.is_closed || state.is_stuck(self.patience) {
             return false;
@@ -311,16 +326,20 @@ impl State {
     }
 }
 
-/// What can be said without the user's code.
+/// Writes what can be said without the user's code, as far as time goes.
 fn write_bare(panicked: &Panicked, most: usize) {
+    let deadline = Instant::now() + BARE;
     let mut text = format!("{panicked}\n");
     // A `String` takes everything: nothing here can fail.
     for context in &panicked.contexts {
         let _ = writeln!(text, "{}", Brief(context));
     }
-    let _ = writeln!(text, "    (without values: there was nobody to render them in time)");
-    write_others(panicked, most, None, &mut |line| text.push_str(line));
-    let _ = Stderr.write_all(text.as_bytes());
+    let _ = writeln!(text, "    (values omitted: no thread rendered them in time)");
+    // Half of the time is for the lines, and the rest for writing them.
+    write_others(panicked, most, Some(deadline - BARE / 2), &mut |line| text.push_str(line));
+    if Stderr::until(deadline).write_all(text.as_bytes()).is_err() {
+        stats::count(|counters| &counters.reports_cut);
+    }
 }
 
 /// A line for each other context, as far as the limits go.
@@ -339,15 +358,20 @@ fn write_others(panicked: &Panicked, most: usize, deadline: Option<Instant>, wri
 }
 
 /// The printing thread's side.
-fn serve(desk: &Desk, options: &DumpOptions, budget: Duration, mut writer: impl Write) {
+fn serve(
+    desk: &Desk,
+    options: &DumpOptions,
+    budget: Duration,
+    mut write: impl FnMut(&[u8]) -> io::Result<()>,
+) {
     while let Some((number, panicked)) = desk.next() {
-        own::run(|| print(desk, &panicked, options, budget, &mut writer));
+        own::run(|| print(desk, &panicked, options, budget, &mut write));
         let mut state = desk.lock();
         state.done = number;
         state.at = None;
         desk.changed.notify_all();
     }
-    panics::contain_drop(writer);
+    panics::contain_drop(write);
 }
 
 impl Desk {
@@ -376,7 +400,13 @@ impl Desk {
     }
 }
 
-fn print(desk: &Desk, panicked: &Panicked, options: &DumpOptions, budget: Duration, writer: &mut dyn Write) {
+fn print(
+    desk: &Desk,
+    panicked: &Panicked,
+    options: &DumpOptions,
+    budget: Duration,
+    write: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) {
     let deadline = Instant::now().checked_add(budget);
     let mut text = format!("{panicked}\n");
     panicked.contexts.iter().for_each(|context| text.push_str(&in_full(context, options)));
@@ -385,12 +415,12 @@ fn print(desk: &Desk, panicked: &Panicked, options: &DumpOptions, budget: Durati
     write_others(panicked, desk.most, deadline, &mut |line| {
         text.push_str(line);
         if text.len() >= PIECE && result.is_ok() {
-            result = writer.write_all(mem::take(&mut text).as_bytes());
+            result = write(mem::take(&mut text).as_bytes());
         }
     });
-    // Nobody is there to be told of an error.
-    let _: io::Result<()> =
-        result.and_then(|()| writer.write_all(text.as_bytes())).and_then(|()| writer.flush());
+    if result.and_then(|()| write(text.as_bytes())).is_err() {
+        stats::count(|counters| &counters.reports_cut);
+    }
 }
 
 /// Keeps a panic hook at work. Dropping it ends that; a panic that is being printed at that moment is.

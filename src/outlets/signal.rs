@@ -3,7 +3,7 @@
 //! The handler notes the signal and wakes the outlet's thread through a pipe (signal-hook does both); everything else
 //! happens there.
 
-use std::{ffi::c_int, fmt, io, mem, path::Path, time::Duration};
+use std::{ffi::c_int, fmt, io, mem, path::Path, sync::mpsc, time::Duration};
 
 use signal_hook::{
     consts::FORBIDDEN,
@@ -39,6 +39,10 @@ const NUMBERS: std::ops::Range<c_int> = 1..128;
 ///
 /// Whoever else has a handler for the signal keeps it; several outlets for one signal all dump. Signals that come during
 /// a dump make one more.
+///
+/// The signal loses its own meaning: a process that dumps on `SIGTERM`, `SIGINT` or `SIGHUP` does not end by it any more.
+/// Signals that a thread cannot go on after (`SIGSEGV`, `SIGBUS`, `SIGFPE`, `SIGILL`, `SIGABRT`, `SIGSYS`, `SIGTRAP`) are
+/// refused, as are `SIGKILL` and `SIGSTOP`.
 ///
 /// ```
 /// // kill -USR1 <pid>
@@ -142,9 +146,10 @@ impl OnSignal {
         mut outlet: impl FnMut(&DumpOptions) + Send + 'static,
     ) -> Result<SignalGuard, OutletError> {
         let Self { signal, options } = self;
-        let mut signals = listen(signal).map_err(|error| OutletError::signal(signal, error))?;
-        let handle = signals.handle();
+        let (send, receive) = mpsc::sync_channel::<Signals>(1);
+        // The handler comes last: it stays for the life of the process, so nothing may fail after it.
         own::spawn("threadctx-sig", move || {
+            let Ok(mut signals) = receive.recv() else { return };
             os::unblock_signal(signal);
             let handle = signals.handle();
             for _ in signals.forever().take_while(|_| !handle.is_closed()) {
@@ -153,6 +158,10 @@ impl OnSignal {
             drop(signals);
             panics::contain_drop(outlet);
         })?;
+        let signals = listen(signal).map_err(|error| OutletError::signal(signal, error))?;
+        let handle = signals.handle();
+        // The thread waits for it, and the channel has room.
+        let _ = send.send(signals);
         Ok(SignalGuard { handle, signal, process: registry::process() })
     }
 }
@@ -161,8 +170,11 @@ fn listen(signal: c_int) -> io::Result<Signals> {
     if !NUMBERS.contains(&signal) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no such signal"));
     }
-    if FORBIDDEN.contains(&signal) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "nobody can go on after it"));
+    if FORBIDDEN.contains(&signal) || os::ITS_OWN.contains(&signal) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the thread that gets it cannot go on after it",
+        ));
     }
     Signals::new([signal])
 }

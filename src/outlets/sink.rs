@@ -4,15 +4,15 @@ use std::{
     fmt::Display,
     io::{self, Write},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use super::{OutletError, error::shown, file};
-use crate::{TextStyle, os::Stderr};
+use crate::{TextStyle, os::Stderr, stats};
 
 /// Writes to standard error, past std's lock: a blocked thread may hold that.
 pub(super) fn to_stderr(text: impl Display) {
-    // In one piece, as far as the system lets it. Where standard error cannot be written to, nobody is left to tell.
-    let _ = Stderr.write_all(text.to_string().as_bytes());
+    write_all(text.to_string().as_bytes());
 }
 
 /// The same, of a text that may be coloured.
@@ -20,7 +20,16 @@ pub(super) fn write_to_stderr(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>
     let mut text = Vec::new();
     // Memory takes everything.
     let _ = write(&mut text);
-    let _ = Stderr.write_all(&text);
+    write_all(&text);
+}
+
+/// How long standard error may take nothing before the rest of a text is given up. The outlet's own thread waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn write_all(text: &[u8]) {
+    if Stderr::until(Instant::now() + PATIENCE).write_all(text).is_err() {
+        stats::count(|counters| &counters.reports_cut);
+    }
 }
 
 /// What suits standard error, be it a terminal or not.
