@@ -355,3 +355,67 @@ fn it_takes_no_context_of_its_own() {
     assert!(seen.lock().expect("nobody panics").is_some_and(|(_, has_context)| !has_context));
     exit_thread_ctx();
 }
+
+/// A value that is stuck, moves and is stuck again is one cause for alarms in a while, as one that stays stuck is.
+#[test]
+fn a_value_that_moves_between_two_alarms_does_not_bring_the_second_one_nearer() {
+    static STEP: Key<u64> = Key::new("watchdog", "flaps").debug();
+    let worker = Worker::start();
+    worker.run(|| STEP.set(1));
+    let (_guard, alarms) = alarms_of(watchdog(LIMIT).key(&STEP).at_most_every(LONG));
+    next(&alarms);
+    for step in 2..5 {
+        worker.run(move || STEP.set(step));
+        let more = alarms.recv_timeout(LIMIT * 3);
+        assert!(matches!(more, Err(RecvTimeoutError::Timeout)), "one alarm in an hour: {more:?}");
+    }
+}
+
+#[test]
+fn the_second_key_and_the_second_namespace_are_watched_as_the_first_are() {
+    static FIRST: Key<u64> = Key::new("watchdog first", "step").debug();
+    static SECOND: Key<u64> = Key::new("watchdog second", "step").debug();
+    let worker = Worker::start();
+    worker.run(|| SECOND.set(1));
+    let watch = || watchdog(LIMIT);
+    for watched in
+        [watch().key(&FIRST).key(&SECOND), watch().namespace("watchdog fir*").namespace("watchdog sec*")]
+    {
+        let (_guard, alarms) = alarms_of(watched);
+        let alarm = next(&alarms);
+        assert_eq!(alarm.stuck().map(|(ident, _)| ident).collect::<Vec<_>>(), [worker.handle().ident()]);
+        assert!(alarm.to_string().contains("watchdog sec"), "{alarm}");
+    }
+}
+
+/// While the process is stopped no thread can write, so none is stuck; one that does not write afterwards is.
+#[cfg(unix)]
+#[test]
+fn a_process_that_was_stopped_is_not_taken_for_a_stuck_one() {
+    static MOVES: Key<u64> = Key::new("watchdog", "moves on").debug();
+    solo::alone(|| {
+        const LIMIT: Duration = Duration::from_millis(500);
+        let (send, halt) = mpsc::channel::<()>();
+        let worker = thread::spawn(move || {
+            while halt.recv_timeout(Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
+                MOVES.set(1);
+            }
+            let _ = halt.recv();
+        });
+        let watched = watchdog(LIMIT).key(&MOVES).at_most_every(Duration::from_millis(1));
+        let (_guard, alarms) = alarms_of(watched);
+        for _ in 0..2 {
+            let me = std::process::id();
+            let script = format!("sleep 0.2; kill -STOP {me}; sleep 1.2; kill -CONT {me}");
+            let stopped = std::process::Command::new("sh").args(["-c", &script]).status();
+            assert!(stopped.expect("there is a shell").success());
+            let alarm = alarms.recv_timeout(LIMIT / 2);
+            assert!(matches!(alarm, Err(RecvTimeoutError::Timeout)), "{alarm:?}");
+        }
+        // From now on it is stuck.
+        send.send(()).expect("it waits");
+        next(&alarms);
+        drop(send);
+        worker.join().expect("it ends");
+    });
+}

@@ -4,6 +4,7 @@
 //! off, so it costs whoever writes nothing but the stamp.
 
 use std::{
+    collections::VecDeque,
     fmt, io, mem,
     path::Path,
     sync::{Arc, Condvar, Mutex},
@@ -25,14 +26,15 @@ const AT_MOST_EVERY: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How often it looks at a name that is being written; it is not stuck then.
 const LOOKS: Option<u32> = Some(1_000);
-/// The thread sleeps at least so long, some steps of the coarse clock.
-const LEAST: Duration = Duration::from_millis(5);
+/// The thread sleeps at least this long, some steps of the coarse clock.
+const MIN: Duration = Duration::from_millis(5);
 
 /// A dump when something has not been written for `limit` in some context, with that context marked.
 ///
 /// What is watched is said with [`key`](Watchdog::key) and [`namespace`](Watchdog::namespace); if neither is called, any
 /// write counts. Looked at are contexts that have such a value and are running: one that is waiting for work takes its value
-/// out, and is left alone.
+/// out, and is left alone. Time in which the watchdog's own thread could not run does not count: the process was stopped then, or
+/// the machine asleep or overloaded.
 ///
 /// ```
 /// use std::time::Duration;
@@ -202,7 +204,8 @@ impl Watchdog {
             self.watched.push(Watched::namespaces("*"));
         }
         let rest = Arc::new(Rest { is_over: Mutex::new(false), changed: Condvar::new() });
-        let watch = Watch { watchdog: self, since: clock::now(), rest: Arc::clone(&rest) };
+        let pauses = Pauses::default();
+        let watch = Watch { watchdog: self, since: clock::now(), pauses, rest: Arc::clone(&rest) };
         own::spawn("threadctx-watch", move || {
             watch.run(&mut outlet);
             panics::contain_drop(outlet);
@@ -312,7 +315,41 @@ struct Watch {
     watchdog: Watchdog,
     /// When it began to watch.
     since: u64,
+    pauses: Pauses,
     rest: Arc<Rest>,
+}
+
+/// Times in which this thread was to run and did not: the process was stopped, the machine asleep or overloaded. No other thread
+/// could be expected to write then.
+#[derive(Default)]
+struct Pauses(VecDeque<Pause>);
+
+struct Pause {
+    /// When it was over.
+    end: u64,
+    length: Duration,
+}
+
+impl Pauses {
+    /// How many are remembered. Older ones count against a value that has not been written since.
+    const MAX: usize = 64;
+
+    /// Notes that a sleep of `asked` took until now.
+    fn note(&mut self, asked: Duration, took: Duration) {
+        let length = took.saturating_sub(asked);
+        if length < MIN {
+            return;
+        }
+        if self.0.len() == Self::MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(Pause { end: clock::now(), length });
+    }
+
+    /// How much of the time since `then` they took.
+    fn since(&self, then: u64) -> Duration {
+        self.0.iter().filter(|pause| pause.end > then).map(|pause| pause.length).sum()
+    }
 }
 
 /// Where the thread sleeps, and is woken when it is over.
@@ -347,9 +384,16 @@ impl Rest {
 }
 
 impl Watch {
-    fn run(&self, outlet: &mut dyn FnMut(Alarm)) {
+    fn run(mut self, outlet: &mut dyn FnMut(Alarm)) {
         let mut last = None;
-        while self.rest.sleep(self.step(&mut last, outlet).max(LEAST)) {}
+        loop {
+            let asked = self.step(&mut last, outlet).max(MIN);
+            let asleep = Instant::now();
+            if !self.rest.sleep(asked) {
+                return;
+            }
+            self.pauses.note(asked, asleep.elapsed());
+        }
     }
 
     /// Looks, raises the alarm if there is a reason and the last one is long enough ago, and gives the time until the next
@@ -385,7 +429,8 @@ impl Watch {
             for watched in &self.watchdog.watched {
                 let Some(last) = self.last_write(&context, watched) else { continue };
                 let ago = Duration::from_nanos(now.saturating_sub(last));
-                match self.watchdog.limit.checked_sub(ago) {
+                let running = ago.saturating_sub(self.pauses.since(last));
+                match self.watchdog.limit.checked_sub(running) {
                     Some(left) if !left.is_zero() => next = next.min(left),
                     _ => stuck.push(Stuck::new(&context, watched, ago)),
                 }
