@@ -200,17 +200,49 @@ mod unix {
     pub(crate) const ITS_OWN: [libc::c_int; 7] =
         [libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGSYS, libc::SIGTRAP];
 
-    /// Leaves the process's signals to the program's own threads.
-    pub(crate) fn block_signals() {
-        let mut signals = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: the pointer is to a set of ours.
-        unsafe { libc::sigfillset(signals.as_mut_ptr()) };
-        for signal in ITS_OWN {
-            // SAFETY: the set is initialised.
-            unsafe { libc::sigdelset(signals.as_mut_ptr(), signal) };
+    /// Which signals a thread leaves to others. Threads and processes that it makes begin with the same.
+    #[derive(Clone, Copy)]
+    pub(crate) struct SignalMask(libc::sigset_t);
+
+    impl SignalMask {
+        /// All of them, but for those that mean the very thread that gets them.
+        pub(crate) fn full() -> Self {
+            let mut signals = MaybeUninit::<libc::sigset_t>::zeroed();
+            // SAFETY: the pointer is to a set of ours.
+            unsafe { libc::sigfillset(signals.as_mut_ptr()) };
+            for signal in ITS_OWN {
+                // SAFETY: the set is initialised.
+                unsafe { libc::sigdelset(signals.as_mut_ptr(), signal) };
+            }
+            // SAFETY: it is initialised.
+            Self(unsafe { signals.assume_init() })
         }
-        // SAFETY: the set is initialised; it is this thread's mask that changes.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, signals.as_ptr(), ptr::null_mut()) };
+
+        /// Makes it this thread's, and gives the one that the thread had.
+        pub(crate) fn set(self) -> Self {
+            let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
+            // SAFETY: the pointers are to two sets of ours; it is this thread's mask that changes.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, before.as_mut_ptr()) };
+            // SAFETY: the call has set it, or it is zeroed, which is a set too.
+            Self(unsafe { before.assume_init() })
+        }
+
+        /// The one that this thread has.
+        pub(crate) fn of_this_thread() -> Self {
+            let mut now = MaybeUninit::<libc::sigset_t>::zeroed();
+            // SAFETY: the pointer is to a set of ours; nothing changes.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, ptr::null(), now.as_mut_ptr()) };
+            // SAFETY: the call has set it, or it is zeroed, which is a set too.
+            Self(unsafe { now.assume_init() })
+        }
+    }
+
+    /// Whether a process by this number may exist.
+    pub(crate) fn has_process(number: u32) -> bool {
+        let Ok(number) = libc::pid_t::try_from(number) else { return false };
+        // SAFETY: two numbers; signal 0 is none: only whether the process is there is looked at.
+        let found = unsafe { libc::kill(number, 0) };
+        found == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
     }
 
     /// Lets this thread take `signal`, so that there is one that does.
@@ -221,7 +253,7 @@ mod unix {
         unsafe { libc::sigemptyset(signals.as_mut_ptr()) };
         // SAFETY: the set is initialised.
         unsafe { libc::sigaddset(signals.as_mut_ptr(), signal) };
-        // SAFETY: as in `block_signals`.
+        // SAFETY: as in `SignalMask::set`.
         unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, signals.as_ptr(), ptr::null_mut()) };
     }
 
@@ -281,8 +313,28 @@ mod other {
         None
     }
 
-    /// Where there are no signals, there is nothing to block.
-    pub(crate) fn block_signals() {}
+    /// Where there are no signals, there is nothing to leave to others.
+    #[derive(Clone, Copy)]
+    pub(crate) struct SignalMask;
+
+    impl SignalMask {
+        pub(crate) fn full() -> Self {
+            Self
+        }
+
+        pub(crate) fn set(self) -> Self {
+            self
+        }
+
+        pub(crate) fn of_this_thread() -> Self {
+            self::SignalMask
+        }
+    }
+
+    /// Who could tell: it may.
+    pub(crate) fn has_process(_: u32) -> bool {
+        true
+    }
 
     /// Standard error as std has it, which knows no deadline.
     pub(crate) struct Stderr;

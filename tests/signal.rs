@@ -549,3 +549,45 @@ fn without_threads() -> bool {
     // SAFETY: the pointer is to a limit of ours.
     unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) == 0 }
 }
+
+/// What the outlet's code starts, a process or a thread, takes signals as the thread does that opened the outlet.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_an_outlets_code_starts_takes_the_signals_that_its_opener_takes() {
+    solo::alone(|| {
+        let blocked_by = |status: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("Linux tells");
+            line.trim().to_owned()
+        };
+        let status = || std::fs::read_to_string("/proc/thread-self/status").expect("Linux has it");
+        let mine = blocked_by(&status());
+        let (send, seen) = std::sync::mpsc::channel();
+        let outlet = move |_| {
+            let child =
+                std::process::Command::new("cat").arg("/proc/self/status").output().expect("there is a cat");
+            let thread = std::thread::spawn(status).join().expect("it does not panic");
+            let texts = [String::from_utf8(child.stdout).expect("a text"), thread];
+            send.send(texts.map(|text| blocked_by(&text))).expect("it waits");
+        };
+        threadctx::on_signal(libc::SIGUSR2).to(outlet).expect("it can be opened").forever();
+        for _ in 0..2 {
+            raise(libc::SIGUSR2);
+            assert_eq!(seen.recv().expect("it comes"), [mine.clone(), mine.clone()]);
+        }
+    });
+}
+
+#[expect(unsafe_code, reason = "calls into the C library")]
+fn raise(signal: i32) {
+    // SAFETY: a number.
+    assert_eq!(unsafe { libc::raise(signal) }, 0);
+}
+
+/// Also root is refused: by a name that no file can have.
+#[test]
+fn a_path_that_cannot_be_written_is_refused_when_the_outlet_is_opened() {
+    let nowhere = "/proc/self/dump.txt";
+    let error = threadctx::on_signal(libc::SIGUSR2).to_file(nowhere).unwrap_err();
+    assert!(error.to_string().contains(nowhere), "{error}");
+    assert!(threadctx::watchdog(std::time::Duration::from_secs(60)).to_file(nowhere).is_err());
+}

@@ -141,7 +141,7 @@ impl Here {
             return Rendered::problem(Problem::Nested, "busy: this dump was taken while rendering another");
         }
         let mut out = Bounded::new(std::mem::take(&mut self.buffer), self.most);
-        let result = panics::catch(|| render(value.value().as_any(), &mut out));
+        let result = panics::catch(|| own_thread::run_users(|| render(value.value().as_any(), &mut out)));
         RENDERING.set(false);
         let is_cut = out.is_cut();
         let rendered = match result {

@@ -6,10 +6,18 @@ use std::{
     mem,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
+
+use crate::os;
 
 /// How many names for the temporary file are tried: others of the same name are of a process that was killed.
 const TRIES: u32 = 100;
+/// A temporary file's name, around the number of its process and one of its own. It is short, however long the target's is.
+const PREFIX: &str = ".threadctx.";
+const SUFFIX: &str = ".tmp";
+/// How old a temporary file is at least that a killed process left.
+const LEFT_OVER_AFTER: Duration = Duration::from_secs(3_600);
 
 /// Where a dump can go, as far as can be said beforehand: the absolute path.
 pub(super) fn checked(path: &Path) -> io::Result<PathBuf> {
@@ -20,7 +28,31 @@ pub(super) fn checked(path: &Path) -> io::Result<PathBuf> {
     if !fs::metadata(folder)?.is_dir() {
         return Err(io::Error::other("its folder is none"));
     }
+    remove_leftovers(folder);
+    // A folder that takes no file is told of now, and not when a dump is due.
+    drop(create_beside(&path)?);
     Ok(path)
+}
+
+/// Removes what processes left in the middle of a dump that were killed. A file of the last hour may be that of a process which has
+/// its number in another container.
+fn remove_leftovers(folder: &Path) {
+    let is_old = |file: &fs::DirEntry| {
+        let written = file.metadata().and_then(|file| file.modified()).ok();
+        written.and_then(|at| at.elapsed().ok()).is_some_and(|ago| ago >= LEFT_OVER_AFTER)
+    };
+    for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let process = file.file_name().to_str().and_then(process_of);
+        if process.is_some_and(|process| !os::has_process(process)) && is_old(&file) {
+            // One that cannot be removed stays, as it would have without us.
+            let _ = fs::remove_file(file.path());
+        }
+    }
+}
+
+/// The process whose temporary file goes by `name`, if it is the name of one.
+fn process_of(name: &str) -> Option<u32> {
+    name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.split_once('.')?.0.parse().ok()
 }
 
 /// Writes a file at `path`, in the place of one that may be there: `content` goes to a new file beside it, which then takes
@@ -82,10 +114,7 @@ fn beside(path: &Path) -> PathBuf {
     static NUMBERS: AtomicU64 = AtomicU64::new(0);
     // Relaxed: the number alone matters.
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.{number}.tmp", std::process::id()));
-    path.with_file_name(name)
+    path.with_file_name(format!("{PREFIX}{}.{number}{SUFFIX}", std::process::id()))
 }
 
 #[cfg(unix)]
@@ -98,4 +127,64 @@ fn create(path: &Path) -> io::Result<File> {
 #[cfg(not(unix))]
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("threadctx-file-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("it can be made");
+        folder
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let files = fs::read_dir(folder).expect("it is there");
+        let mut names: Vec<_> =
+            files.map(|file| file.expect("it is").file_name().into_string().expect("a text")).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_killed_processes_left_goes_and_everything_else_stays() {
+        let folder = folder("left");
+        // No process has so high a number.
+        let dead = u32::MAX >> 1;
+        let old = SystemTime::now() - 2 * LEFT_OVER_AFTER;
+        let left = format!("{PREFIX}{dead}.0{SUFFIX}");
+        let of_others = [
+            format!("{PREFIX}{}.0{SUFFIX}", std::process::id()),
+            "a.txt".to_owned(),
+            format!("{PREFIX}x{SUFFIX}"),
+        ];
+        for name in of_others.iter().chain([&left]) {
+            File::create(folder.join(name))
+                .expect("it can be made")
+                .set_modified(old)
+                .expect("it can be set");
+        }
+        let young = format!("{PREFIX}{dead}.1{SUFFIX}");
+        File::create(folder.join(&young)).expect("it can be made");
+        checked(&folder.join("dump.txt")).expect("it can be written");
+        assert!(names(&folder).iter().all(|name| *name != left), "{:?}", names(&folder));
+        assert_eq!(names(&folder).len(), of_others.len() + 1, "the young one stays too");
+        fs::remove_dir_all(folder).expect("it can be removed");
+    }
+
+    #[test]
+    fn a_name_of_any_length_can_be_written_and_leaves_nothing_beside_it() {
+        let folder = folder("long");
+        let path = checked(&folder.join("n".repeat(255))).expect("it can be written");
+        assert_eq!(names(&folder), [""; 0], "opening leaves nothing behind");
+        for content in ["one", "two"] {
+            write(&path, |out| out.write_all(content.as_bytes())).expect("it can be written");
+            assert_eq!(fs::read_to_string(&path).expect("it is there"), content);
+        }
+        assert_eq!(names(&folder).len(), 1);
+        fs::remove_dir_all(folder).expect("it can be removed");
+    }
 }

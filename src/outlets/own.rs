@@ -19,7 +19,7 @@ pub(super) fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) ->
 
 /// Runs code of the user's on an outlet's thread: a panic goes no further, and a context that it made is over.
 pub(super) fn run(code: impl FnOnce()) {
-    panics::contain(What::Hook, code);
+    panics::contain(What::Hook, || own_thread::run_users(code));
     current::exit_now();
 }
 
