@@ -10,6 +10,7 @@ use super::{
     facts::{self, Facts},
     filter::LOOKS,
     findings,
+    hanging::ValueId,
     options::DumpOptions,
     order::Order,
     picture::{DumpCounts, DumpedContext, DumpedValue, End, Head, Limit, SCHEMA, Stamp, Title},
@@ -193,15 +194,16 @@ impl<'o> Capture<'o> {
             last_write_us_ago: last_write,
             stale: last_write.is_some_and(is_stale),
             unmoved: self.options.unmoved_in(context.ident()),
-            values: self.values(now),
+            values: self.values(context.context().serial(), now),
         }
     }
 
     /// What was found, rendered.
-    fn values(&mut self, now: u64) -> Vec<DumpedValue> {
+    fn values(&mut self, serial: u64, now: u64) -> Vec<DumpedValue> {
         let (mut found, mut order) = (mem::take(&mut self.found), mem::take(&mut self.order));
         let in_order = order.of(found.iter().map(|found| &found.title)).iter().map(|place| &found[*place]);
-        self.renderer.begin(in_order.clone().map(|found| (found.shown, &found.subject)));
+        let id = |found: &Found| ValueId { serial, title: found.title.clone() };
+        self.renderer.begin(in_order.clone().map(|found| (id(found), found.shown, &found.subject)));
         let mut values = Vec::with_capacity(found.len());
         for (number, found) in in_order.enumerate() {
             if let Some(value) = self.value(number, found, now) {

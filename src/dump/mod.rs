@@ -15,6 +15,7 @@ mod facts;
 mod filter;
 mod findings;
 mod group;
+mod hanging;
 mod json;
 mod loaded;
 mod options;
@@ -45,6 +46,8 @@ pub use style::TextStyle;
 pub(crate) use brief::{Brief, Who, in_full};
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use escape::Age;
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) use render::reserve_helper;
 pub(crate) use shown::Shown;
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use unmoved::{Unmoved, Watched};

@@ -139,8 +139,12 @@ impl DumpOptions {
     ///
     /// Without it, renderers run on the thread that dumps, and one that waits for a lock makes the dump wait for as long: for
     /// ever, if whoever holds the lock is stuck, or is the thread that dumps. With it, the dump ends when its
-    /// [`budget`](Self::budget) does. What it costs: a thread for each dump, one more for each renderer that does not end, up
-    /// to eight; and a renderer that asks for the current context finds the helper's, which is empty.
+    /// [`budget`](Self::budget) does. What it costs: a thread, which the next dump uses again; and one more for each renderer that does
+    /// not end, up to eight for one dump and 64 in all. A value whose renderer does not end keeps one thread: until that is back,
+    /// later dumps say so of the value at once. A renderer that asks for the current context finds the helper's, which is empty.
+    ///
+    /// Where the system has no thread to give, numbers and texts are rendered all the same, and of other values the dump says
+    /// `<not rendered: no thread could be had for it>`.
     ///
     /// ```
     /// use std::{fmt, sync::{Arc, Mutex}, time::Duration};

@@ -232,12 +232,14 @@ pub(crate) enum Problem {
     Failed,
     /// Its renderer had not ended when the dump's patience had.
     Hung,
+    /// It was to be rendered on a thread that could be left behind, and none could be had.
+    Unrendered,
 }
 
 impl Problem {
     /// Whether another dump may well show the value.
     pub(crate) fn is_busy(self) -> bool {
-        matches!(self, Self::Busy | Self::Nested | Self::Hung)
+        matches!(self, Self::Busy | Self::Nested | Self::Hung | Self::Unrendered)
     }
 }
 

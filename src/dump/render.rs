@@ -3,18 +3,27 @@
 
 use std::{
     cell::Cell,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
 use serde_json::value::RawValue;
 
 use super::{
+    hanging::{self, ValueId},
     picture::Problem,
     shown::{Bounded, Shown},
     small::SmallStr,
 };
-use crate::{own_thread, panics, slot::Seen, sync::thread_cells};
+use crate::{
+    current, own_thread, panics, registry,
+    slot::Seen,
+    sync::{lock_briefly, thread_cells},
+};
 
 #[cfg(any(loom, shuttle))]
 use crate::sync::LocalCell;
@@ -30,6 +39,14 @@ impl Held {
 
     fn value(&self) -> &Seen {
         self.0.as_ref().expect("it is there until the drop")
+    }
+
+    /// Whether its renderer is std's, and so ends: numbers and texts.
+    fn renders_without_users_code(&self) -> bool {
+        match self.value() {
+            Seen::Copied(_) => true,
+            Seen::Counted(value) => value.as_any().is::<String>() || value.as_any().is::<Box<str>>(),
+        }
     }
 }
 
@@ -49,6 +66,8 @@ impl Drop for Held {
 pub(super) enum Subject {
     Untouched,
     Busy,
+    /// A thread is inside its renderer already.
+    Hanging,
     Value(Held),
 }
 
@@ -58,6 +77,7 @@ impl Clone for Subject {
             Self::Value(held) => Self::Value(held.clone()),
             Self::Untouched => Self::Untouched,
             Self::Busy => Self::Busy,
+            Self::Hanging => Self::Hanging,
         }
     }
 }
@@ -90,16 +110,21 @@ impl Renderer {
     pub(super) fn new(patience: Option<Duration>, most: usize) -> Self {
         match patience {
             None => Self::Here(Here { buffer: Vec::new(), most }),
-            Some(patience) => {
-                Self::Apart(Apart { patience, most, hung: 0, helper: None, subjects: Arc::default() })
-            }
+            Some(patience) => Self::Apart(Apart {
+                patience,
+                here: Here { buffer: Vec::new(), most },
+                hung: 0,
+                helper: None,
+                subjects: Arc::default(),
+                job: 0,
+            }),
         }
     }
 
     /// The next context is the one of these values.
-    pub(super) fn begin<'s>(&mut self, subjects: impl Iterator<Item = (Shown, &'s Subject)>) {
+    pub(super) fn begin<'s>(&mut self, subjects: impl Iterator<Item = (ValueId, Shown, &'s Subject)>) {
         if let Self::Apart(apart) = self {
-            apart.begin(subjects.map(|(shown, subject)| (shown, subject.clone())).collect());
+            apart.begin(subjects);
         }
     }
 
@@ -113,8 +138,9 @@ impl Renderer {
         match (self, subject) {
             (_, Subject::Untouched) => Rendered::nothing(),
             (_, Subject::Busy) => Rendered::problem(Problem::Busy, "busy"),
+            (_, Subject::Hanging) => does_not_end(),
             (Self::Here(here), Subject::Value(held)) => here.render(shown, held),
-            (Self::Apart(apart), Subject::Value(_)) => apart.render(number, left),
+            (Self::Apart(apart), Subject::Value(held)) => apart.render(number, (shown, held), left),
         }
     }
 }
@@ -186,31 +212,36 @@ fn checked_json(text: &str) -> serde_json::Result<&str> {
     }
 }
 
-/// The values of one context, as a helper shares them with who waits for it.
-type Subjects = Arc<Vec<(Shown, Subject)>>;
+fn does_not_end() -> Rendered {
+    Rendered::problem(Problem::Hung, "busy: its renderer does not end")
+}
+
+/// The values of one context, as a helper shares them with the thread that waits for it.
+type Subjects = Arc<Vec<(ValueId, Shown, Subject)>>;
 
 /// Renders on a thread of its own. A renderer that does not end keeps that thread, and the values of its context; the rest
 /// goes on with another one.
 pub(super) struct Apart {
     patience: Duration,
-    most: usize,
+    /// For values that cannot hang, where there is no helper.
+    here: Here,
     hung: usize,
     helper: Option<Helper>,
     subjects: Subjects,
+    /// What the helper was last sent, so that results of what it was sent before are known for that.
+    job: u64,
 }
 
-/// A thread that renders what it is sent, from some number on.
-struct Helper {
-    work: mpsc::Sender<(Subjects, usize)>,
-    results: mpsc::Receiver<(usize, Rendered)>,
-}
-
-/// So many threads may be left behind by one dump. After that it renders nothing more.
-const MOST_HUNG: usize = 8;
+/// How many threads one dump may leave behind. After that it renders nothing more that could keep one.
+const MAX_HUNG: usize = 8;
 
 impl Apart {
-    fn begin(&mut self, subjects: Vec<(Shown, Subject)>) {
-        self.subjects = Arc::new(subjects);
+    fn begin<'s>(&mut self, subjects: impl Iterator<Item = (ValueId, Shown, &'s Subject)>) {
+        let known = |(value, shown, subject): (ValueId, Shown, &Subject)| {
+            let is_hanging = matches!(subject, Subject::Value(_)) && hanging::is_hanging(&value);
+            (value, shown, if is_hanging { Subject::Hanging } else { subject.clone() })
+        };
+        self.subjects = Arc::new(subjects.map(known).collect());
         self.send(0);
     }
 
@@ -218,56 +249,144 @@ impl Apart {
     fn send(&mut self, from: usize) {
         let has_work = self.subjects[from.min(self.subjects.len())..]
             .iter()
-            .any(|(_, subject)| matches!(subject, Subject::Value(_)));
-        if !has_work || self.hung >= MOST_HUNG {
+            .any(|(_, _, subject)| matches!(subject, Subject::Value(_)));
+        if !has_work || self.hung >= MAX_HUNG || hanging::are_too_many() {
             return;
         }
         if self.helper.is_none() {
-            self.helper = Helper::start(self.most);
+            self.helper = Helper::get();
         }
-        let sent = self.helper.as_ref().map(|helper| helper.work.send((Arc::clone(&self.subjects), from)));
+        self.job = next_job();
+        let work = Work { job: self.job, subjects: Arc::clone(&self.subjects), from, most: self.here.most };
+        let sent = self.helper.as_ref().map(|helper| helper.work.send(work));
         if !matches!(sent, Some(Ok(()))) {
             self.helper = None;
         }
     }
 
-    fn render(&mut self, number: usize, left: Duration) -> Rendered {
+    fn render(&mut self, number: usize, (shown, held): (Shown, &Held), left: Duration) -> Rendered {
+        if matches!(self.subjects[number].2, Subject::Hanging) {
+            return does_not_end();
+        }
         let Some(helper) = &self.helper else {
-            return Rendered::problem(Problem::Hung, "busy: no thread to render it on");
+            if held.renders_without_users_code() {
+                return self.here.render(shown, held);
+            }
+            return Rendered::problem(Problem::Unrendered, "not rendered: no thread could be had for it");
         };
         let patience = self.patience.min(left);
         loop {
             match helper.results.recv_timeout(patience) {
-                Ok((done, rendered)) if done == number => return rendered,
-                // Of a value that the dump had no room for.
+                Ok(done) if (done.job, done.number) == (self.job, number) => return done.rendered,
+                // Of a value that the dump had no room for, of this context or of one before it.
                 Ok(_) => {}
                 Err(_) => break,
             }
         }
+        hanging::note(self.subjects[number].0.clone(), Arc::clone(&helper.is_over));
         self.helper = None;
         self.hung += 1;
         self.send(number + 1);
-        Rendered::problem(Problem::Hung, "busy: its renderer does not end")
+        does_not_end()
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        if let Some(helper) = self.helper.take() {
+            helper.keep();
+        }
+    }
+}
+
+/// A thread that renders what it is sent, from some number on.
+struct Helper {
+    work: mpsc::Sender<Work>,
+    results: mpsc::Receiver<Done>,
+    /// Whether the thread has come to its end.
+    is_over: Arc<AtomicBool>,
+    /// In which process it is.
+    process: u32,
+}
+
+struct Work {
+    job: u64,
+    subjects: Subjects,
+    from: usize,
+    /// How many bytes of a value are taken.
+    most: usize,
+}
+
+struct Done {
+    job: u64,
+    number: usize,
+    rendered: Rendered,
+}
+
+fn next_job() -> u64 {
+    static JOBS: AtomicU64 = AtomicU64::new(0);
+    // Relaxed: the number alone matters, and the addition makes it unique.
+    JOBS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A helper that no dump uses now. An outlet sees to it that there is one: when a dump is due, the system may have no thread to give.
+static IDLE: Mutex<Option<Helper>> = Mutex::new(None);
+
+/// Starts a helper while there is room, unless one is idle.
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) fn reserve_helper() {
+    if let Some(helper) = Helper::get() {
+        helper.keep();
+    }
+}
+
+/// Sets its flag when the thread that has it ends.
+struct Over(Arc<AtomicBool>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        // Release: pairs with the acquire in `hanging`.
+        self.0.store(true, Ordering::Release);
     }
 }
 
 impl Helper {
-    /// None if the system has no thread to give.
-    fn start(most: usize) -> Option<Self> {
-        let (work, todo) = mpsc::channel::<(Subjects, usize)>();
+    /// The idle one, or a new one; `None` if the system has no thread to give.
+    fn get() -> Option<Self> {
+        let idle = lock_briefly(&IDLE).and_then(|mut idle| idle.take());
+        // In a forked child the thread does not exist.
+        idle.filter(|helper| helper.process == registry::process()).or_else(Self::start)
+    }
+
+    /// Keeps it for the next dump.
+    fn keep(self) {
+        let former = lock_briefly(&IDLE).and_then(|mut idle| idle.replace(self));
+        drop(former);
+    }
+
+    fn start() -> Option<Self> {
+        let (work, todo) = mpsc::channel::<Work>();
         let (send, results) = mpsc::channel();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Over(Arc::clone(&is_over));
         let run = move || {
-            let mut here = Here { buffer: Vec::new(), most };
-            for (subjects, from) in todo {
-                for (number, (shown, subject)) in subjects.iter().enumerate().skip(from) {
+            let _over = over;
+            for Work { job, subjects, from, most } in todo {
+                let mut here = Here { buffer: Vec::new(), most };
+                for (number, (_, shown, subject)) in subjects.iter().enumerate().skip(from) {
                     let Subject::Value(held) = subject else { continue };
-                    if send.send((number, here.render(*shown, held))).is_err() {
+                    let rendered = here.render(*shown, held);
+                    if send.send(Done { job, number, rendered }).is_err() {
                         // Left behind meanwhile.
                         return;
                     }
                 }
+                drop(subjects);
+                // A context that a renderer made does not outlive what it was made for.
+                own_thread::run_users(current::exit_now);
             }
         };
-        own_thread::spawn("threadctx-dump", run).ok().map(|()| Self { work, results })
+        let process = registry::process();
+        own_thread::spawn("threadctx-dump", run).ok().map(|()| Self { work, results, is_over, process })
     }
 }

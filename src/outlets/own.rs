@@ -8,12 +8,13 @@ use std::{
 
 use super::OutletError;
 use crate::{
-    current, own_thread,
+    current, dump, own_thread,
     panics::{self, What},
 };
 
-/// Starts an outlet's thread.
+/// Starts an outlet's thread, and the one on which its dumps render values: when a dump is due there may be none to be had.
 pub(super) fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<(), OutletError> {
+    dump::reserve_helper();
     own_thread::spawn(name, body).map_err(|error| OutletError::thread(name, error))
 }
 
