@@ -591,3 +591,32 @@ fn a_path_that_cannot_be_written_is_refused_when_the_outlet_is_opened() {
     assert!(error.to_string().contains(nowhere), "{error}");
     assert!(threadctx::watchdog(std::time::Duration::from_secs(60)).to_file(nowhere).is_err());
 }
+
+/// The outlet has its threads since it was opened: what the system has none for later are others.
+#[cfg(target_os = "linux")]
+#[test]
+fn where_no_thread_is_to_be_had_any_more_a_dump_shows_every_value_and_accuses_none() {
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "its `Debug` shows it")]
+    struct Own(u8);
+    static NUMBER: threadctx::Key<u64> = threadctx::Key::new("limit", "number").debug();
+    static OWN: threadctx::Key<Own> = threadctx::Key::new("limit", "own").debug();
+    solo::alone(|| {
+        let (send, seen) = std::sync::mpsc::channel();
+        let outlet = move |dump: threadctx::Dump| send.send(dump).expect("it waits");
+        threadctx::on_signal(libc::SIGUSR2).to(outlet).expect("it can be opened").forever();
+        NUMBER.set(7);
+        OWN.set(Own(8));
+        if !without_threads() {
+            return;
+        }
+        assert!(std::thread::Builder::new().spawn(|| ()).is_err(), "no thread is to be had");
+        for _ in 0..2 {
+            raise(libc::SIGUSR2);
+            let dump = seen.recv().expect("it comes");
+            let text = dump.to_string();
+            assert!(text.contains("limit.number = 7") && text.contains("limit.own    = Own(8)"), "{text}");
+            assert_eq!(dump.findings().len(), 0);
+        }
+    });
+}
