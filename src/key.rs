@@ -319,13 +319,21 @@ impl<T: Send + Sync + 'static> Key<T> {
     ///
     /// # Errors
     ///
-    /// After this thread's exit; the value comes back with the error.
+    /// After this thread's exit, and where the key's identity is used with another type; the value comes back with the error.
     ///
     /// ```
     /// static RATE: threadctx::Key<u32> = threadctx::Key::new("example", "rate");
     /// assert!(RATE.try_set(50).is_ok());
+    ///
+    /// static OTHER: threadctx::Key<String> = threadctx::Key::new("example", "rate");
+    /// assert!(OTHER.try_set("fast".to_owned()).is_err_and(|refused| refused.is_wrong_type()));
     /// ```
     pub fn try_set(&'static self, value: T) -> Result<(), Refused<T>> {
+        if current::touch() {
+            if let Err(mismatch) = self.try_ready() {
+                return Err(Refused::wrong_type(value, mismatch));
+            }
+        }
         let displaced = self.write(value, |slot, value| slot.store(value));
         displaced.map(drop).map_err(|value| Refused::gone(value, current::ident()))
     }

@@ -217,3 +217,32 @@ fn workers_are_listed_by_name_from_their_start_and_gone_when_the_pool_is() {
     assert!(over.iter().all(|context| context.state() != State::Running));
     assert_eq!(*ended.lock().unwrap(), 3);
 }
+
+/// Both jobs run at once, and so on two workers.
+#[test]
+fn jobs_of_a_scope_that_panic_leave_nothing_on_any_worker() {
+    static KEY: Key<u64> = Key::new(NS, "scope panics").inherit();
+    static OTHER: Key<u64> = Key::new(NS, "scope panics: other").inherit();
+    let own = Own::new(2, &KEY, &OTHER);
+    let meet = std::sync::Barrier::new(2);
+    let scope = || {
+        KEY.scope(7, || {
+            twin::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|_| {
+                        meet.wait();
+                        assert_eq!((KEY.cloned(), OTHER.cloned()), (Some(7), None));
+                        OTHER.set(8);
+                        panic::resume_unwind(Box::new("payload"))
+                    });
+                }
+            });
+        });
+    };
+    for _ in 0..2 {
+        // `install` is one worker; the other one is free for the second job once the scope's closure waits for both.
+        let result = panic::catch_unwind(AssertUnwindSafe(|| twin::install(&own.pool, scope)));
+        assert_eq!(result.unwrap_err().downcast_ref(), Some(&"payload"));
+        own.is_untouched();
+    }
+}

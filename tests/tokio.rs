@@ -258,3 +258,21 @@ fn a_task_that_waits_is_listed_and_says_who_carries_it_when_it_runs() {
         assert_eq!((waiting.state(), waiting.carrier()), (State::Exited, None));
     });
 }
+
+/// A hook of the exit may still use the runtime that its thread is a worker of.
+#[test]
+fn a_workers_exit_runs_as_the_worker_stops_with_the_runtime_at_hand() {
+    use std::sync::Mutex;
+    static SEEN: Mutex<Vec<bool>> = Mutex::new(Vec::new());
+    let _hook = threadctx::on_thread_exit(|ctx| {
+        if ctx.handle().thread_name() == Some("stops") {
+            SEEN.lock().unwrap().push(tokio::runtime::Handle::try_current().is_ok());
+        }
+    });
+    let mut builder = Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).thread_name("stops").register_workers().build().unwrap();
+    runtime.block_on(runtime.spawn(async {})).unwrap();
+    drop(runtime);
+    let seen = SEEN.lock().unwrap().clone();
+    assert_eq!(seen, [true, true], "of both workers");
+}

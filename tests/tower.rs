@@ -239,3 +239,59 @@ fn ids_that_are_made_differ_on_all_threads() {
         }
     });
 }
+
+/// A service that answers with the id that it finds in the request's header, and with how many there are.
+fn tells_its_header() -> ServiceFn<impl FnMut(Request<()>) -> Ready<Result<Response<String>, String>>> {
+    ServiceFn(|request: Request<()>| {
+        let ids = request.headers().get_all("x-request-id");
+        let count = ids.iter().count();
+        let id = ids.iter().next().map_or("none", |id| id.to_str().unwrap());
+        let context = get_current_request_id().map_or("none".to_owned(), |id| id.to_string());
+        ready(Ok(Response::new(format!("{count} {id} {context}"))))
+    })
+}
+
+#[test]
+fn the_service_finds_the_id_in_the_request_whatever_came_with_it() {
+    for headers in
+        [&[][..], &[("x-request-id", "7-a")], &[("x-request-id", "forged, twice"), ("x-request-id", "8-b")]]
+    {
+        let response =
+            block_on(RequestLayer::new().layer(tells_its_header()).call(request(headers))).unwrap();
+        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+        assert_eq!(response.body(), &format!("1 {id} {id}"), "{headers:?}");
+        assert!(!id.contains("forged"));
+    }
+}
+
+#[test]
+fn layers_inside_one_another_agree_on_one_id() {
+    for headers in [&[][..], &[("x-request-id", "7-a")]] {
+        let mut service = RequestLayer::new().layer(RequestLayer::new().layer(tells_its_header()));
+        let response = block_on(service.call(request(headers))).unwrap();
+        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+        assert_eq!(response.body(), &format!("1 {id} {id}"));
+    }
+}
+
+#[test]
+fn an_id_is_made_of_the_bytes_that_it_is_said_to_be_made_of() {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:/+=@".contains(&byte);
+    for byte in 0..=0x7f_u8 {
+        let c = char::from(byte);
+        for text in [c.to_string(), format!("{c}a"), format!("a{c}"), format!("a{c}a")] {
+            assert_eq!(RequestId::parse(&text).is_some(), allowed(byte), "{text:?}");
+        }
+    }
+    assert!(RequestId::parse("aé").is_none());
+}
+
+#[test]
+fn hooks_run_in_the_order_in_which_they_were_given() {
+    static ORDER: Key<Vec<u8>> = Key::new("tower", "order").init(Vec::new);
+    let push = |number| move |_: &http::request::Parts| _ = ORDER.update(|order| order.push(number));
+    let layer = RequestLayer::new().on_request(push(1)).on_request(push(2)).on_request(push(3));
+    let tells = ServiceFn(|_| ready(Ok::<_, String>(Response::new(format!("{:?}", ORDER.cloned())))));
+    let response = block_on(layer.layer(tells).call(request(&[]))).unwrap();
+    assert_eq!(response.body(), "Some([1, 2, 3])");
+}

@@ -156,8 +156,9 @@ type NameOf = Arc<dyn Fn(&Parts) -> String + Send + Sync>;
 
 /// Gives each request a context of its own: see [the module](self).
 ///
-/// An incoming `x-request-id` is kept if it is a [`RequestId`], else one is made; it is put on the response in place of any
-/// that the service has put there.
+/// An incoming `x-request-id` is kept if it is a [`RequestId`], else one is made. The id is put on the request, in place of all that
+/// came with it, and on the response, in place of any that the service has put there. So layers inside one another agree on one
+/// id. An answer that a layer outside of this one gives by itself (a timeout, a panic catcher) carries none.
 ///
 /// ```
 /// use threadctx::tower::RequestLayer;
@@ -269,11 +270,13 @@ where
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture<S::Future> {
         let Self { inner, layer } = self;
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let incoming = parts.headers.get(&layer.header).and_then(|id| id.to_str().ok());
         let id = incoming.and_then(RequestId::parse).unwrap_or_else(RequestId::made);
         let value =
             HeaderValue::from_str(id.as_str()).expect("an id has only characters that a header may have");
+        // In place of all that came: what the service finds there, or another layer inside this one, is the id.
+        parts.headers.insert(&layer.header, value.clone());
         let name = layer.name_of.as_ref().map(|name| name(&parts));
         let answer = InContext::begin(Snapshot::default(), || {
             REQUEST_ID.set(id);

@@ -92,3 +92,20 @@ fn a_guard_puts_back_what_was_there_and_a_clone_is_the_callers() {
     drop(outer);
     assert_eq!(identity::page(), None);
 }
+
+#[test]
+fn a_scope_of_an_accessor_puts_back_what_was_there_when_its_closure_panics() {
+    static VALUE: threadctx::Key<u8> = threadctx::Key::new("accessors", "scope panics");
+    threadctx::accessors! {
+        VALUE: u8 { set: set_value, cloned: value, scope: with_value }
+    }
+    crate::support::worker::Worker::start().run(|| {
+        let panics =
+            || std::panic::catch_unwind(|| with_value(2, || std::panic::resume_unwind(Box::new("expected"))));
+        assert!(panics().is_err());
+        assert_eq!(value(), None);
+        set_value(1);
+        assert!(panics().is_err());
+        assert_eq!(value(), Some(1));
+    });
+}

@@ -85,7 +85,6 @@ fn every_other_call_of_a_key_of_the_wrong_type_panics_with_the_same_text() {
         ("get", &|| drop(WRONG.get())),
         ("cloned", &|| _ = WRONG.cloned()),
         ("set", &|| WRONG.set(1)),
-        ("try_set", &|| drop(WRONG.try_set(1))),
         ("replace", &|| drop(WRONG.replace(1))),
         ("take", &|| drop(WRONG.take())),
         ("update", &|| _ = WRONG.update(|value| *value)),
@@ -100,6 +99,12 @@ fn every_other_call_of_a_key_of_the_wrong_type_panics_with_the_same_text() {
         let message = panic_of(call);
         assert!(message.contains(&text), "{name}: {message}");
     }
+    let refused = WRONG.try_set(1).expect_err("a call that tries gives an error");
+    assert!(
+        refused.is_wrong_type() && !refused.is_gone() && refused.to_string().contains(&text),
+        "{refused}"
+    );
+    assert_eq!(refused.into_value(), 1);
     assert_eq!(RIGHT.cloned(), Some(1), "none of them has done anything");
 }
 
