@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 
 use super::{
-    escape::{Age, Count, Escaped},
+    escape::{Age, Count, Escaped, cut_name},
     facts::{self, Facts},
     standing::Standing,
     text,
@@ -47,7 +47,7 @@ pub(crate) struct Who<'a>(pub(crate) &'a ContextRef);
 
 impl Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"  {}", Escaped(self.0.name().unwrap_or_default()), self.0.ident())?;
+        write!(f, "\"{}\"  {}", Escaped(&cut_name(self.0.name().unwrap_or_default())), self.0.ident())?;
         self.0.os_tid().map_or(Ok(()), |tid| write!(f, "  tid {tid}"))
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    escape::cost,
+    escape::{cost, cut_name},
     facts::{self, Facts},
     filter::LOOKS,
     findings,
@@ -138,7 +138,8 @@ impl<'o> Capture<'o> {
         // Before anything is looked up: there may be very many that are left out.
         self.time_left()?;
         let carried = carried_name(context);
-        let names = [context.name(), carried.as_deref()].into_iter().flatten();
+        let name = context.name().map(cut_name);
+        let names = [name.as_deref(), carried.as_deref()].into_iter().flatten();
         self.fits(CONTEXT_FRAME + names.map(cost).sum::<usize>()).then_some(carried)
     }
 
@@ -180,7 +181,7 @@ impl<'o> Capture<'o> {
         DumpedContext {
             ident: context.ident(),
             kind: kind(context.ident()),
-            name: context.name().map(str::to_owned),
+            name: context.name().map(|name| cut_name(name).into_owned()),
             os_tid: context.os_tid(),
             // Asked for last, with what the system says.
             state: "",
@@ -320,7 +321,7 @@ fn ask_the_system(context: &ContextRef, picture: &mut DumpedContext) {
 
 /// The name of the task that is polled in the place of whom the context belongs to.
 fn carried_name(context: &ContextRef) -> Option<String> {
-    registry::context(context.carries()?)?.name().map(str::to_owned)
+    registry::context(context.carries()?)?.name().map(|name| cut_name(name).into_owned())
 }
 
 /// What can be said of the key comes first, and then all looks at the slot in a row, the value's last: if its owner is writing

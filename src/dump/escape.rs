@@ -1,6 +1,9 @@
 //! Texts, ages and numbers as a line of text may have them.
 
-use std::fmt::{self, Display, Write};
+use std::{
+    borrow::Cow,
+    fmt::{self, Display, Write},
+};
 
 /// A text to stand in quotes.
 pub(super) struct Escaped<'a>(pub(super) &'a str);
@@ -54,6 +57,18 @@ pub(super) fn short(type_name: &str) -> String {
 }
 
 /// Microseconds, in the two units that matter.
+/// How many bytes of a thread's or task's name are shown. A client may have given it: a task is named by a request's path.
+const MAX_NAME: usize = 256;
+
+/// The name, or the beginning of one that is too long, with a mark.
+pub(crate) fn cut_name(name: &str) -> Cow<'_, str> {
+    if name.len() <= MAX_NAME {
+        return name.into();
+    }
+    let end = (0..=MAX_NAME).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}\u{2026}", &name[..end]).into()
+}
+
 #[derive(Clone, Copy)]
 pub(crate) struct Age(pub(crate) u64);
 
@@ -97,6 +112,14 @@ impl Display for Count {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_name_keeps_whole_characters_of_its_beginning() {
+        assert_eq!(cut_name(&"n".repeat(256)), "n".repeat(256));
+        assert_eq!(cut_name(&"n".repeat(257)), format!("{}\u{2026}", "n".repeat(256)));
+        assert_eq!(cut_name(&"é".repeat(200)), format!("{}\u{2026}", "é".repeat(128)));
+        assert_eq!(cut_name(&format!("n{}", "é".repeat(200))), format!("n{}\u{2026}", "é".repeat(127)));
+    }
 
     #[test]
     fn types_lose_their_paths() {

@@ -31,36 +31,45 @@ pub(super) struct Condition {
     pub(super) text: Pattern,
 }
 
-/// A text in which `*` stands for anything.
+/// A text in which `*` stands for anything, and a backslash before it, or before another one, for just that.
 #[derive(Clone, Debug)]
-pub(crate) enum Pattern {
-    /// There is no star in it.
-    Exactly(String),
-    Starred(String),
+pub(crate) struct Pattern {
+    /// As it was given.
+    given: String,
+    /// The texts around the stars: one if there is no star.
+    parts: Vec<String>,
 }
 
 impl From<&str> for Pattern {
-    fn from(pattern: &str) -> Self {
-        if pattern.contains('*') {
-            Self::Starred(pattern.to_owned())
-        } else {
-            Self::Exactly(pattern.to_owned())
+    fn from(given: &str) -> Self {
+        let mut parts = vec![String::new()];
+        let mut chars = given.chars().peekable();
+        while let Some(c) = chars.next() {
+            let escaped = if c == '\\' { chars.next_if(|next| matches!(next, '*' | '\\')) } else { None };
+            match (c, escaped, parts.last_mut()) {
+                ('*', ..) => parts.push(String::new()),
+                (_, _, Some(part)) => part.push(escaped.unwrap_or(c)),
+                (_, _, None) => {}
+            }
         }
+        Self { given: given.to_owned(), parts }
     }
 }
 
 impl Pattern {
     pub(super) fn as_str(&self) -> &str {
-        match self {
-            Self::Exactly(pattern) | Self::Starred(pattern) => pattern,
-        }
+        &self.given
     }
 
+    /// Each part between two stars is looked for behind the one before it, the first and the last where they must stand.
     pub(super) fn matches(&self, text: &str) -> bool {
-        match self {
-            Self::Exactly(pattern) => pattern == text,
-            Self::Starred(pattern) => matches(pattern, text),
+        let [first, middle @ .., last] = &self.parts[..] else { return self.parts[0] == text };
+        let Some(mut text) = text.strip_prefix(&**first) else { return false };
+        for part in middle {
+            let Some(at) = text.find(&**part) else { return false };
+            text = &text[at + part.len()..];
         }
+        text.ends_with(&**last)
     }
 }
 
@@ -140,19 +149,6 @@ fn any_matches(patterns: &[Pattern], text: &str) -> bool {
     patterns.iter().any(|pattern| pattern.matches(text))
 }
 
-/// Whether `text` matches `pattern`, in which there is a star: each part between two stars is looked for behind
-/// the one before it, the first and the last where they must stand.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return false };
-    let Some(mut text) = text.strip_prefix(first) else { return false };
-    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
-    for part in middle.split('*') {
-        let Some(at) = text.find(part) else { return false };
-        text = &text[at + part.len()..];
-    }
-    text.ends_with(last)
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -172,6 +168,14 @@ mod tests {
             ("a*b*c", "a-c-b", false),
             ("ab*bc", "abc", false),
             ("**", "x", true),
+            (r"a\*", "a*", true),
+            (r"a\*", "ab", false),
+            (r"a\\*", r"a\b", true),
+            (r"a\\*", "a*", false),
+            (r"*\**", "a*b", true),
+            (r"*\**", "ab", false),
+            (r"C:\dir", r"C:\dir", true),
+            (r"end\", r"end\", true),
         ] {
             assert_eq!(Pattern::from(pattern).matches(text), expected, "{pattern} {text}");
         }

@@ -10,7 +10,7 @@ use super::{
     escape::{Age, Bytes, Count, Escaped, Printable, short},
     facts::Facts,
     findings::{Alike, Finding, alike},
-    group::{Group, Range, are_alike, groups},
+    group::{Group, Range, Ranges, are_alike, groups},
     picture::{Content, DumpCounts, DumpedContext, DumpedValue, End, Head, Limit, Limits, Picture},
     standing::Standing,
     stream::Sink,
@@ -159,12 +159,9 @@ fn write_group(out: &mut impl Write, group: &Group<'_>, style: TextStyle) -> fmt
     let kind = if group.sample.is_task() { "tasks" } else { "threads" };
     let title = format!("{} {kind} alike:", group.count);
     write!(out, "\n{} ", style.paint(Paint::Header, title))?;
-    write_members(out, &group.ranges, group.unlisted, |range| {
-        (format!("\"{}\"", Escaped(&range.first.name)), format!("\"{}\"", Escaped(&range.last.name)))
-    })?;
+    write_members(out, &group.names, |name| format!("\"{}\"", Escaped(name)))?;
     write!(out, "  ")?;
-    let ident = |range: &Range| (range.first.ident.to_string(), range.last.ident.to_string());
-    write_members(out, &group.ranges, group.unlisted, ident)?;
+    write_members(out, &group.idents, str::to_owned)?;
     let standing = standing(&group.sample, Facts { run_state: group.run_state, cpu_us: None });
     // Of threads of which the system says this and that there is nothing to say.
     if standing.is_task || standing.state != "running" || group.run_state.is_some() {
@@ -178,24 +175,18 @@ fn write_group(out: &mut impl Write, group: &Group<'_>, style: TextStyle) -> fmt
     write_values(out, &group.sample.values, &group.ages, style)
 }
 
-/// First and last of each range, or the one that is both; a name that follows itself stands once.
-fn write_members(
-    out: &mut impl Write,
-    ranges: &[Range],
-    unlisted: usize,
-    ends: impl Fn(&Range) -> (String, String),
-) -> fmt::Result {
-    let mut before = None;
-    for range in ranges {
-        let (first, last) = ends(range);
-        let range = if first == last { first } else { format!("{first}..{last}") };
-        if before.as_ref() == Some(&range) {
-            continue;
+/// First and last of each range, or the one that is both.
+fn write_members(out: &mut impl Write, members: &Ranges, show: impl Fn(&str) -> String) -> fmt::Result {
+    for (number, Range { first, last }) in members.ranges.iter().enumerate() {
+        write!(out, "{}{}", if number == 0 { "" } else { ", " }, show(first))?;
+        if first != last {
+            write!(out, "..{}", show(last))?;
         }
-        write!(out, "{}{range}", if before.is_some() { ", " } else { "" })?;
-        before = Some(range);
     }
-    if unlisted == 0 { Ok(()) } else { write!(out, ", and {unlisted} more") }
+    match members.unlisted {
+        0 => Ok(()),
+        unlisted => write!(out, ", and {unlisted} more"),
+    }
 }
 
 /// Youngest and oldest, where people would see a difference.
@@ -281,13 +272,12 @@ pub(super) struct TextSink<'w, W> {
     limits: Option<Limits>,
     /// What the next one may be like.
     pending: Option<Group<'static>>,
-    place: usize,
     text: String,
 }
 
 impl<'w, W: io::Write> TextSink<'w, W> {
     pub(super) fn new(out: &'w mut W, layout: Layout) -> Self {
-        Self { out, layout, limits: None, pending: None, place: 0, text: String::new() }
+        Self { out, layout, limits: None, pending: None, text: String::new() }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -316,15 +306,12 @@ impl<W: io::Write> Sink for TextSink<'_, W> {
     }
 
     fn context(&mut self, context: DumpedContext) -> io::Result<()> {
-        self.place += 1;
         let is_grouped = self.layout.is_grouped;
         match &mut self.pending {
-            Some(group) if is_grouped && are_alike(&group.sample, &context) => {
-                group.add(self.place, &context)
-            }
+            Some(group) if is_grouped && are_alike(&group.sample, &context) => group.add(&context),
             _ => {
                 self.flush()?;
-                self.pending = Some(Group::new(self.place, Cow::Owned(context)));
+                self.pending = Some(Group::new(Cow::Owned(context)));
             }
         }
         Ok(())

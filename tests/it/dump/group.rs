@@ -47,10 +47,8 @@ fn a_range_of_names_is_one_of_numbers() {
     }
     let text = of("group names").to_string();
     let header = header(&text, "7 threads alike: ");
-    let id = |number: usize| format!("{:?}", workers[number].id());
     assert!(header.contains(r#": "web", "pool-8".."pool-10", "pool", ""  ThreadId("#), "{header}");
-    let idents = format!("  {}..{}, {}..{}, {}, {}  ", id(0), id(1), id(2), id(4), id(5), id(6));
-    assert!(header.contains(&idents), "{header}");
+    assert!(header.contains(&format!("\"\"  {:?}", workers[0].id())), "{header}");
 }
 
 #[test]

@@ -299,3 +299,24 @@ fn a_stale_context_is_none_of_the_others_that_wrote() {
     let dump = DumpOptions::new().namespace("limit stale others").stale_after(Duration::ZERO).take();
     assert!(dump.to_string().contains("while 2 others wrote within 1s"), "{dump}");
 }
+
+/// A client may have given a name, by the path of its request.
+#[test]
+fn a_long_name_of_a_task_or_thread_is_cut_in_every_form() {
+    use threadctx::FutureExt;
+    let long = "n".repeat(60_000);
+    let worker = Worker::with(thread::Builder::new().name(long.clone()));
+    let (handle, name) = (worker.handle(), long.clone());
+    let task = async {}.in_context().named(name);
+    for context in [handle, task.handle()] {
+        let dump = context.dump();
+        let cut = format!("{}\u{2026}", &long[..256]);
+        assert_eq!(dump.contexts()[0].name(), Some(&*cut));
+        let mut lines = Vec::new();
+        dump.write_ndjson(&mut lines).unwrap();
+        for text in [dump.to_string(), dump.to_json(), String::from_utf8(lines).unwrap()] {
+            assert!(text.len() < 2_000 && text.contains(&cut), "{} bytes", text.len());
+        }
+        assert_eq!(context.name(), Some(&*long), "the handle has all of it");
+    }
+}
