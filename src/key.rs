@@ -206,7 +206,8 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// Keeps a context's value at its exit for the key's [`total`](Self::total), instead of dropping it.
     ///
     /// `merge` must not mind the order in which values are merged, and may be called any number of times. A panic in it
-    /// at an exit is contained and counted; the two values stay apart, and others go on to be merged.
+    /// at an exit is contained and counted; the two values are put apart, and others go on to be merged. Later exits try them again,
+    /// each time after twice as many.
     ///
     /// # Panics
     ///

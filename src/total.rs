@@ -29,13 +29,42 @@ pub(crate) struct Retained(BTreeMap<usize, Pile>);
 struct Pile {
     /// Values to be merged, two at a time.
     waiting: Vec<Shared>,
-    /// Values whose merge failed: each stays as it is, so that the others go on to be merged.
+    /// Values whose merge failed, put apart so that the others go on to be merged.
     apart: Vec<Shared>,
+    /// How many merges failed, since there was one value last.
+    failures: u32,
+    /// After how many more exits those apart are tried again.
+    rest: u64,
     /// Whether some thread is merging the first two of `waiting`.
     merging: bool,
 }
 
 impl Pile {
+    fn add(&mut self, value: Shared) {
+        self.waiting.push(value);
+        self.rest = self.rest.saturating_sub(1);
+        if self.rest == 0 {
+            self.waiting.append(&mut self.apart);
+        }
+    }
+
+    /// Puts the first two apart: for one exit, and for twice as many with each failure after that. A failure may have been one of
+    /// the moment, and a value that no other can be merged with is not to panic at each exit.
+    fn put_apart(&mut self) {
+        self.apart.extend(self.waiting.drain(..2));
+        self.rest = 1 << self.failures.min(32);
+        self.failures += 1;
+    }
+
+    /// Puts `merged` in the place of the first two, and gives them.
+    fn put_merged(&mut self, merged: Shared) -> Vec<Shared> {
+        let pair = self.waiting.splice(..2, [merged]).collect();
+        if self.waiting.len() == 1 && self.apart.is_empty() {
+            self.failures = 0;
+        }
+        pair
+    }
+
     fn values(&self) -> impl Iterator<Item = Shared> {
         self.waiting.iter().chain(&self.apart).cloned()
     }
@@ -101,7 +130,9 @@ pub(crate) fn retain_of_the_dead(context: &Context, looks: u32) -> bool {
         for slot in context.filled_keys() {
             let Some(key) = slot.key().total() else { continue };
             let index = slot.key().index();
-            retained.0.entry(index).or_default().waiting.extend(slot.read_within(looks));
+            if let Some(value) = slot.read_within(looks) {
+                retained.0.entry(index).or_default().add(value);
+            }
             counted.push((index, key));
         }
         context.set_state(State::Exited);
@@ -115,7 +146,9 @@ fn take_over(owner: Owner<'_>, identity: &'static Identity) -> Outgoing {
     let Some(slot) = owner.key(identity) else { return Outgoing::default() };
     let mut retained = lock_retained();
     let Displaced { shared, outgoing, .. } = slot.exchange(None);
-    retained.0.entry(identity.index()).or_default().waiting.extend(shared);
+    if let Some(value) = shared {
+        retained.0.entry(identity.index()).or_default().add(value);
+    }
     outgoing
 }
 
@@ -150,17 +183,12 @@ fn end_merge(index: usize, merged: Option<Shared>, pair: &[&Shared; 2]) -> Vec<S
         if pile.waiting.len() < 2 || !pile.waiting.iter().zip(pair).all(is_there) {
             return merged.into_iter().collect();
         }
-        let pair = pile.waiting.drain(..2);
         match merged {
             None => {
-                pile.apart.extend(pair);
+                pile.put_apart();
                 Vec::new()
             }
-            Some(merged) => {
-                let pair = pair.collect();
-                pile.waiting.insert(0, merged);
-                pair
-            }
+            Some(merged) => pile.put_merged(merged),
         }
     })
 }

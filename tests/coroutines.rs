@@ -96,7 +96,8 @@ fn a_suspended_poll_that_is_unwound_gives_its_place_back() {
 fn a_thread_that_had_no_context_has_none_when_the_last_poll_has_ended() {
     on_a_thread(|| {
         let (mut one, mut other) = (suspended_task("one"), suspended_task("other"));
-        (begin(&mut one), begin(&mut other));
+        begin(&mut one);
+        begin(&mut other);
         end(&mut one);
         end(&mut other);
         assert!(!exit_thread_ctx(), "there is nothing to exit");
@@ -110,7 +111,10 @@ fn a_thread_that_had_no_context_has_none_when_the_last_poll_has_ended() {
 fn a_poll_that_outlives_its_threads_exit_finds_the_thread_gone() {
     use std::{cell::RefCell, sync::mpsc};
 
-    struct AtTheEnd(Option<(Task, mpsc::Sender<(State, bool)>, threadctx::ContextRef)>);
+    /// A suspended task, who is told how its thread was when the task is dropped, and the thread's context.
+    type Left = (Task, mpsc::Sender<(State, bool)>, threadctx::ContextRef);
+
+    struct AtTheEnd(Option<Left>);
 
     impl Drop for AtTheEnd {
         fn drop(&mut self) {

@@ -240,8 +240,10 @@ fn ids_that_are_made_differ_on_all_threads() {
     });
 }
 
+type Answer = Ready<Result<Response<String>, String>>;
+
 /// A service that answers with the id that it finds in the request's header, and with how many there are.
-fn tells_its_header() -> ServiceFn<impl FnMut(Request<()>) -> Ready<Result<Response<String>, String>>> {
+fn tells_its_header() -> ServiceFn<impl FnMut(Request<()>) -> Answer> {
     ServiceFn(|request: Request<()>| {
         let ids = request.headers().get_all("x-request-id");
         let count = ids.iter().count();

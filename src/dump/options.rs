@@ -167,7 +167,7 @@ impl DumpOptions {
         self
     }
 
-    /// Only namespaces that match `pattern`, in which `*` stands for anything (`\\*` for a star), and only contexts that have a value in
+    /// Only namespaces that match `pattern`, in which `*` stands for anything (`\*` for a star), and only contexts that have a value in
     /// one. Given again: those that match either.
     ///
     /// ```
@@ -182,7 +182,7 @@ impl DumpOptions {
         self
     }
 
-    /// Only contexts of threads whose name matches `pattern`, in which `*` stands for anything (`\\*` for a star), and of tasks that were
+    /// Only contexts of threads whose name matches `pattern`, in which `*` stands for anything (`\*` for a star), and of tasks that were
     /// [named](crate::InContext::named) so. Who has no name has the empty one. Given again: those that match either.
     ///
     /// ```
@@ -198,7 +198,7 @@ impl DumpOptions {
         self
     }
 
-    /// Only contexts that show this value as a text that matches `pattern`, in which `*` stands for anything (`\\*` for a star). A text in
+    /// Only contexts that show this value as a text that matches `pattern`, in which `*` stands for anything (`\*` for a star). A text in
     /// quotes is met with or without them; a secret is never met. Given again: those that meet all.
     ///
     /// ```

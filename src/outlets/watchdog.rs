@@ -93,7 +93,7 @@ impl Watchdog {
         self
     }
 
-    /// Watches namespaces that match `pattern`, in which `*` stands for anything (`\\*` for a star): in each context the last write to any of
+    /// Watches namespaces that match `pattern`, in which `*` stands for anything (`\*` for a star): in each context the last write to any of
     /// their values counts that a dump shows, be it as a secret.
     ///
     /// ```
