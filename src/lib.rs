@@ -50,7 +50,7 @@
 //! | run something when threads start and exit | [`on_thread_start`], [`on_thread_exit`], [`ThreadCtx::on_exit`], [`Key::on_exit`], [`exit_thread_ctx`] |
 //! | see everything at a glance, and what changes | [`dump`](dump()), [`DumpOptions`], [`DumpDiff`], [`stats`](stats()) |
 //! | have dumps come by themselves | [`panic_hook`](panic_hook()), [`watchdog`](watchdog()), `on_signal` |
-//! | end contexts whose threads are gone | [`sweep`](sweep()) |
+//! | unlist contexts whose threads are gone | [`sweep`](sweep()) |
 //!
 //! And to read, beside the items:
 //!
@@ -67,7 +67,8 @@
 //! # What you can rely on
 //!
 //! 1. The owner's [`with`](Key::with) takes no lock, no atomic read-modify-write, no hash and no allocation.
-//! 2. The owner never waits for a reader, and a reader never waits for code of yours.
+//! 2. The owner's reads and writes never wait. A reader may wait for a write in progress, which runs no code of yours. See
+//!    [what waits for what](guide::limits#what-waits-for-what).
 //! 3. No code of yours runs under a lock or borrow of ours: closures, initialisers, `Drop`, `Clone`, `Debug`, `Serialize` and
 //!    hooks may call anything in the crate.
 //! 4. Each value is dropped exactly once, at the latest when its thread exits, unless somebody still holds its `Arc`.
@@ -78,7 +79,7 @@
 //! 8. A forked child has one context, its own.
 //! 9. Scopes and snapshots put back exactly what was there.
 //! 10. Nothing is inherited by accident: a key says whether it travels, a spawn whether it carries.
-//! 11. A dump is bounded in time and bytes, blocks nobody, says what it left out, and never renders a secret.
+//! 11. A dump is bounded in time and bytes, stops no thread's reads and writes, says what it left out, and never renders a secret.
 //! 12. There is no limit on threads, keys or names, and memory goes down again after a burst.
 //!
 //! # Recipes
@@ -282,7 +283,7 @@
 //!
 //! ## A dump when it matters
 //!
-//! From a panic hook, a debug page, a watchdog's thread: it blocks nobody, and is bounded.
+//! From a panic hook, a debug page, a watchdog's thread: it stops no other thread, and is bounded.
 //!
 //! ```
 //! use std::time::Duration;
