@@ -115,16 +115,16 @@ impl Drop for Waits {
     }
 }
 
-/// The owner displaces a value whose drop waits for a reader of the same slot to have got through.
+/// The owner displaces a value whose drop waits for a reader of the same slot to have what it came for. That drop may be the
+/// reader's own, as the last thing in its call: it must not come sooner.
 fn drop_that_waits_for_a_reader(key: &'static Key<Waits>, before: impl FnOnce()) {
     let has_read = Event::new();
     key.set(Waits { number: 1, until: Some(std::sync::Arc::clone(&has_read)) });
     before();
     let owner = get_thread_ctx().handle();
     let reader = thread::spawn(move || {
-        let found = key.get_in(&owner).expect("there is a value at any time");
-        has_read.happen();
-        found.number
+        at_next_share(move || has_read.happen());
+        key.get_in(&owner).expect("there is a value at any time").number
     });
     key.set(Waits { number: 2, until: None });
     assert!(matches!(reader.join().unwrap(), 1 | 2));
