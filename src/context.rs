@@ -473,6 +473,7 @@ impl ContextRef {
 
     /// The context where there may still be something to read: not one that a fork left behind, whose owner may have
     /// vanished in the middle of a write.
+    #[inline]
     pub(crate) fn readable(&self) -> Option<Look<'_>> {
         (self.0.state() != State::Exited).then(|| Look(&self.0))
     }
@@ -629,9 +630,15 @@ impl Drop for Look<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.0.deferred.is_pending() {
-            drop(self.0.deferred.collect());
+            drop_deferred(self.0);
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn drop_deferred(context: &Context) {
+    drop(context.deferred.collect());
 }
 
 impl fmt::Debug for ContextRef {

@@ -315,7 +315,8 @@ pub(crate) fn touch() -> bool {
 
 /// Who the current context belongs to, or would.
 pub(crate) fn ident() -> Ident {
-    owner(|owner| owner.context().ident()).unwrap_or_else(thread_ident)
+    // SAFETY: it copies an ident.
+    unsafe { owner_unmarked(|owner| owner.context().ident()) }.unwrap_or_else(thread_ident)
 }
 
 fn thread_ident() -> Ident {

@@ -276,11 +276,13 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// NAME.set("other".to_owned());
     /// assert_eq!(*kept, "probe");
     /// ```
+    #[inline]
     pub fn get(&'static self) -> Option<Arc<T>> {
         self.get_present().or_else(|| self.find_shared())
     }
 
     #[cold]
+    #[inline(never)]
     fn find_shared(&'static self) -> Option<Arc<T>> {
         drop(self.find()?);
         self.get_present()
@@ -500,6 +502,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     }
 
     /// The value in `context`, for a thread that need not be its owner.
+    #[inline]
     pub(crate) fn read_at(&'static self, place: Place<T>, context: &Context) -> Option<Arc<T>> {
         let by_key = || context.keys.get(place)?.read();
         // Between the two looks the owner may move a value from its name to the key: never back.
@@ -621,6 +624,7 @@ impl<T: Send + Sync + 'static> Key<T> {
         None
     }
 
+    #[inline]
     fn get_present(&'static self) -> Option<Arc<T>> {
         current::get(self.place.get())
     }

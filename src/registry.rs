@@ -103,6 +103,7 @@ fn registry() -> &'static Registry {
 }
 
 /// The same inside a handler of a fork, which cannot have another one added.
+#[inline]
 fn present() -> &'static Registry {
     let mut registry = FIRST.get_or_init(|| Box::new(Registry::new(shards(), 0)));
     while let Some(next) = registry.next.get() {
