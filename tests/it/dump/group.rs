@@ -26,11 +26,13 @@ fn header(text: &str, start: &str) -> String {
 fn threads_alike_share_a_header_that_counts_and_names_them() {
     let workers = pool("pool", "group", &["io", "io", "io", "cpu", "io", "io"]);
     let ids: Vec<_> = workers.iter().map(|worker| format!("{:?}", worker.id())).collect();
+    // Threads of other tests may have idents in between, which no range may have in it.
+    let first = &ids[0];
     let text = stateless(&of("group").to_string());
     let header = header(&text, "5 threads alike: ");
     let names = r#""pool-0".."pool-2", "pool-4".."pool-5""#;
-    let idents = format!("{}..{}, {}..{}", ids[0], ids[2], ids[4], ids[5]);
-    assert!(header.starts_with(&format!("5 threads alike: {names}  {idents}  last write ")), "{header}");
+    assert!(header.starts_with(&format!("5 threads alike: {names}  {first}")), "{header}");
+    assert!(header.contains("  last write ") && !header.contains(&format!("{}, ", ids[3])), "{header}");
     assert_eq!(text.matches("group.role = \"io\"").count(), 1);
     assert_eq!(text.lines().filter(|line| line.starts_with('"')).count(), 1, "one is not like them: {text}");
     assert!(text.contains("6 contexts: 6 threads"), "{text}");
