@@ -14,7 +14,9 @@ use crate::{
     ContextRef, Ident, Refused, Scope, TypeMismatch, clock, current,
     dump::Shown,
     identity::{self, Declaration, Declared, Identity},
-    late, registry,
+    late,
+    open_scopes::{Covers, ScopeId},
+    registry,
     slot::{Borrowed, Displaced, OwnedSlot, Place, PlaceCell, RawSlot, Shared, ValueType},
     stats,
     sync::Arc,
@@ -438,10 +440,11 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// ```
     pub fn enter(&'static self, value: T) -> Scope<T> {
         let entered = self.write(value, |slot, value| {
-            (slot.raw().is_inherited(), slot.replace(value), current::owner(|owner| owner.context().serial()))
+            let scope = current::owner(|owner| owner.begin_scope(Covers::One(self.known_identity())));
+            (slot.raw().is_inherited(), slot.replace(value), scope)
         });
         match entered {
-            Ok((inherited, displaced, serial)) => Scope::new(self, serial, former(displaced), inherited),
+            Ok((inherited, displaced, scope)) => Scope::new(self, scope, former(displaced), inherited),
             Err(value) => {
                 self.refuse(value);
                 Scope::new(self, None, None, false)
@@ -585,24 +588,25 @@ impl<T: Send + Sync + 'static> Key<T> {
         displaced.flatten().ok_or_else(|| value.take().expect("a value that is not stored comes back"))
     }
 
-    /// Puts back what a scope found, without registering anything.
+    /// Puts back what a scope found, without registering anything. Also returns whether the scope ends in order.
     pub(crate) fn restore(
         &'static self,
-        serial: u64,
+        scope: ScopeId,
         before: Option<Arc<T>>,
         was_inherited: bool,
-    ) -> Result<Displaced<()>, Option<Arc<T>>> {
+    ) -> Result<(Displaced<()>, bool), Option<Arc<T>>> {
         let place = self.place.get();
         let mut before = Some(before);
         let displaced = current::owner(|owner| {
-            let slot = owner.slot(place).filter(|_| owner.context().serial() == serial)?;
+            let slot = owner.slot(place).filter(|_| owner.has_scope(scope))?;
+            let is_in_order = owner.end_scope(scope).is_some_and(|later| later.is_empty());
             let displaced = slot.exchange(before.take()?.map(Shared::new));
             if was_inherited && self.is_stamped() {
                 slot.note_arrival(clock::now());
             } else {
                 self.stamp(slot.raw());
             }
-            Some(displaced)
+            Some((displaced, is_in_order))
         });
         displaced.flatten().ok_or_else(|| before.take().flatten())
     }
@@ -724,9 +728,14 @@ impl<T: Send + Sync + 'static> Key<T> {
     #[cfg(not(any(loom, shuttle)))]
     pub(crate) fn watch(&'static self) -> Result<&'static Identity, TypeMismatch> {
         self.try_place()?;
-        let identity = self.identity.get().expect("it is known together with the place");
+        let identity = self.known_identity();
         identity.note_times();
         Ok(identity)
+    }
+
+    /// Its identity, once its place is known.
+    pub(crate) fn known_identity(&'static self) -> &'static Identity {
+        self.identity.get().expect("it is known together with the place")
     }
 
     fn holder(&self) -> crate::error::Holder {

@@ -353,6 +353,7 @@ mod key;
 mod late;
 mod names;
 mod namespace;
+mod open_scopes;
 mod os;
 #[cfg(not(any(loom, shuttle)))]
 mod outlets;

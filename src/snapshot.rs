@@ -10,6 +10,7 @@ use crate::{
     clock,
     current::{self, Owner},
     identity::{self, Identity},
+    open_scopes::{Covers, ScopeId},
     panics,
     slot::{Outgoing, Past, Shared},
     stats,
@@ -178,7 +179,7 @@ impl Snapshot {
     fn exchange(&self, owner: Owner<'_>) -> (Entered, Outgoing) {
         let now = clock::now();
         let mut entered =
-            Entered { serial: owner.context().serial(), known: 0, limit: 0, before: Vec::new() };
+            Entered { scope: owner.begin_scope(Covers::Inheriting), known: 0, limit: 0, before: Vec::new() };
         let mut outgoing = Outgoing::default();
         let mut carried = self.carried().iter().peekable();
         for identity in identity::inheriting() {
@@ -228,7 +229,7 @@ impl fmt::Debug for Snapshot {
 /// absence included.
 ///
 /// What was set in between under such a key is dropped; other keys are left alone. Guards that drop out of order each put
-/// back their own "before", as [`Scope`](crate::Scope)s do. It belongs to the context in which it was made: where that one is
+/// back their own "before" and are counted, as [`Scope`](crate::Scope#out-of-order)s are. It belongs to the context in which it was made: where that one is
 /// not current when it drops, it touches nothing and is counted in [`stats`](crate::stats()).
 ///
 /// ```
@@ -259,8 +260,8 @@ pub struct SnapshotScope {
 
 /// What leaving puts back.
 struct Entered {
-    /// The context.
-    serial: u64,
+    /// The scope in its context.
+    scope: ScopeId,
     /// How many inheriting keys there were.
     known: usize,
     /// What the context counted when all was in place: what is filled later is no older than this.
@@ -360,10 +361,15 @@ impl Drop for SnapshotScope {
         let Some(mut entered) = self.entered.take() else { return };
         drop(current::owner(|owner| owner.adopt_names()));
         let restored = current::owner(|owner| {
-            (owner.context().serial() == entered.serial).then(|| entered.restore(owner))
+            owner.has_scope(entered.scope).then(|| {
+                let is_in_order = owner.end_scope(entered.scope).is_some_and(|later| later.is_empty());
+                (entered.restore(owner), is_in_order)
+            })
         });
-        if restored.as_ref().is_none_or(Option::is_none) {
-            stats::count(|counters| &counters.scopes_misplaced);
+        match restored.as_ref().and_then(Option::as_ref) {
+            None => stats::count(|counters| &counters.scopes_misplaced),
+            Some((_, false)) => stats::count(|counters| &counters.scopes_out_of_order),
+            Some((_, true)) => {}
         }
         drop((entered, restored));
     }

@@ -35,6 +35,10 @@ pub struct Stats {
     pub hooks_refused: u64,
     /// Scopes that ended where their context was not the current one, and so restored nothing.
     pub scopes_misplaced: u64,
+    /// Scopes that did not find their own value in place when they ended, because an overlapping scope of the same key had
+    /// begun later or ended earlier: see [`Scope`](crate::Scope#out-of-order). Usually a guard that is held over an await
+    /// next to another one: use [`Key::scope_future`](crate::Key::scope_future) there.
+    pub scopes_out_of_order: u64,
     /// Values and hooks that were still there after the last round of an exit and were dropped unheard, or that came after
     /// the exit out of one another's drop, again and again, and were leaked.
     pub left_over: u64,
@@ -50,6 +54,7 @@ pub(crate) struct Counters {
     pub(crate) refused: AtomicU64,
     pub(crate) hooks_refused: AtomicU64,
     pub(crate) scopes_misplaced: AtomicU64,
+    pub(crate) scopes_out_of_order: AtomicU64,
     pub(crate) left_over: AtomicU64,
 }
 
@@ -84,6 +89,7 @@ pub fn stats() -> Stats {
         refused: read(&counters.refused),
         hooks_refused: read(&counters.hooks_refused),
         scopes_misplaced: read(&counters.scopes_misplaced),
+        scopes_out_of_order: read(&counters.scopes_out_of_order),
         left_over: read(&counters.left_over),
     }
 }

@@ -20,6 +20,7 @@ fn added(code: impl FnOnce() + Send + 'static) -> Stats {
     added.refused = after.refused - before.refused;
     added.hooks_refused = after.hooks_refused - before.hooks_refused;
     added.scopes_misplaced = after.scopes_misplaced - before.scopes_misplaced;
+    added.scopes_out_of_order = after.scopes_out_of_order - before.scopes_out_of_order;
     added.left_over = after.left_over - before.left_over;
     added
 }

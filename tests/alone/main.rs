@@ -10,6 +10,7 @@ mod counts;
 mod crosswise;
 mod hooks;
 mod nested_dump;
+mod scopes;
 
 use std::sync::{Mutex, PoisonError};
 
