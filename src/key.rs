@@ -418,6 +418,9 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// Runs `f` with `value` in place of what there was, and puts that back: on return, and on a panic. After this
     /// thread's exit it just runs `f`.
     ///
+    /// The scope ends when `f` returns. If `f` only makes a future (`|| async { .. }`, or a call of an `async fn`), nothing of
+    /// the future runs inside the scope: use [`scope_future`](Self::scope_future).
+    ///
     /// ```
     /// static USER: threadctx::Key<String> = threadctx::Key::new("example", "user");
     /// USER.set("alice".to_owned());
@@ -536,7 +539,7 @@ impl<T: Send + Sync + 'static> Key<T> {
 impl<T: Send + Sync + 'static> Key<T> {
     /// Notes the time of a write that was not the fast one, if somebody wants it: also where another static of this identity is
     /// the visible one.
-    fn stamp(&self, slot: &RawSlot) {
+    pub(crate) fn stamp(&self, slot: &RawSlot) {
         if self.is_stamped() {
             slot.stamp();
         }
@@ -678,11 +681,11 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// # Panics
     ///
     /// If the identity is used with another type.
-    fn ready(&'static self) -> Place<T> {
+    pub(crate) fn ready(&'static self) -> Place<T> {
         self.try_ready().unwrap_or_else(|mismatch| panic!("threadctx: {mismatch}"))
     }
 
-    fn try_ready(&'static self) -> Result<Place<T>, TypeMismatch> {
+    pub(crate) fn try_ready(&'static self) -> Result<Place<T>, TypeMismatch> {
         let place = self.try_place()?;
         if current::owner(|owner| owner.are_names_settled()) != Some(false) {
             return Ok(place);

@@ -126,6 +126,9 @@ impl Snapshot {
     /// Runs `f` with the snapshot [entered](Self::enter), and leaves it: on return, and on a panic. After this thread's
     /// exit it just runs `f`.
     ///
+    /// If `f` only makes a future, nothing of the future runs with the snapshot entered: use
+    /// [`in_context_of`](crate::FutureExt::in_context_of).
+    ///
     /// ```
     /// use threadctx::{Key, Snapshot};
     ///
@@ -141,7 +144,8 @@ impl Snapshot {
         f()
     }
 
-    /// `f` as a closure that runs with the snapshot entered, whenever and wherever it is called: for pools and callbacks.
+    /// `f` as a closure that runs with the snapshot entered, whenever and wherever it is called: for pools and callbacks. Not
+    /// for a closure that makes a future, as for [`run`](Self::run).
     ///
     /// ```
     /// use threadctx::{Key, Snapshot};

@@ -258,3 +258,26 @@ fn a_task_that_waits_is_listed_and_says_who_carries_it_when_it_runs() {
         assert_eq!((waiting.state(), waiting.carrier()), (State::Exited, None));
     });
 }
+
+#[test]
+fn local_tasks_without_contexts_of_their_own_keep_their_scopes_apart() {
+    static USER: Key<&str> = Key::new(NS, "local scopes");
+    let handler = |name, turns| {
+        USER.scope_future(name, async move {
+            for _ in 0..turns {
+                yield_now().await;
+                assert_eq!(USER.cloned(), Some(name));
+            }
+            USER.cloned()
+        })
+    };
+    let local = LocalSet::new();
+    Builder::new_current_thread().build().unwrap().block_on(local.run_until(async {
+        for turns in [[1, 3], [3, 1]] {
+            let one = tokio::task::spawn_local(handler("alice", turns[0]));
+            let two = tokio::task::spawn_local(handler("bob", turns[1]));
+            assert_eq!((one.await.unwrap(), two.await.unwrap()), (Some("alice"), Some("bob")));
+            assert_eq!(USER.get(), None);
+        }
+    }));
+}

@@ -16,6 +16,8 @@ use std::sync::{Mutex, PoisonError};
 
 #[path = "../support"]
 mod support {
+    #[allow(dead_code, reason = "half of it is for other tests")]
+    pub(crate) mod executor;
     pub(crate) mod last;
     pub(crate) mod patience;
     pub(crate) mod watchdog;
