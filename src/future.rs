@@ -187,9 +187,7 @@ impl<F: Future> Future for InContext<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         let polled = this.task.run(|| {
-            let Some(future) = this.future.as_mut().as_pin_mut() else {
-                polled_after_the_end("an `InContext`")
-            };
+            let Some(future) = this.future.as_mut().as_pin_mut() else { polled_after_the_end() };
             let polled = future.poll(cx);
             if polled.is_ready() {
                 this.future.set(None);
@@ -204,10 +202,10 @@ impl<F: Future> Future for InContext<F> {
 }
 
 #[cold]
-pub(crate) fn polled_after_the_end(what: &str) -> ! {
+pub(crate) fn polled_after_the_end() -> ! {
     panic!(
-        "threadctx: {what} was polled after it was done, or after its future had panicked in its drop; a future is polled \
-         until it is ready, and then no more"
+        "threadctx: an `InContext` or a `ScopeFuture` was polled after it was done, or after its future had panicked in its \
+         drop; a future is polled until it is ready, and then no more"
     )
 }
 

@@ -358,7 +358,9 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// Runs `f` with a clone of the value, and puts the clone in the value's place when `f` returns: all or nothing, if
     /// it panics. `None`, and `f` does not run, if there is no value.
     ///
-    /// If `f` writes the same key, the outer result wins.
+    /// If `f` writes the same key, by an `update` inside this one or otherwise, the outer result wins. What is lost is counted in
+    /// [`stats`](crate::stats()) (`updates_lost`). `f` may do so without saying so: where it waits for a pool's job, the pool may
+    /// run another job on this thread meanwhile. Wait before the update there.
     ///
     /// ```
     /// static HITS: threadctx::Key<u32> = threadctx::Key::new("example", "hits").init(|| 0);
@@ -368,8 +370,15 @@ impl<T: Send + Sync + 'static> Key<T> {
     where
         T: Clone,
     {
-        let mut value = self.cloned()?;
-        let result = f(&mut value);
+        // Borrowed while `f` runs, so that a write meanwhile puts another value in place, which can be seen.
+        let (value, result, is_lost) = self.with(|found| {
+            let mut value = found.clone();
+            let result = f(&mut value);
+            (value, result, self.holds_other_than(found))
+        })?;
+        if is_lost {
+            stats::count(|counters| &counters.updates_lost);
+        }
         self.set(value);
         Some(result)
     }
@@ -619,6 +628,12 @@ impl<T: Send + Sync + 'static> Key<T> {
         stats::count(|counters| &counters.refused);
         late::drop_late(value);
         None
+    }
+
+    /// Whether another value than `found`, which is borrowed, is in place.
+    fn holds_other_than(&'static self, found: &T) -> bool {
+        let look = |present: &T| !std::ptr::eq(present, found);
+        current::owner(|owner| owner.slot(self.place.get())?.peek(look)).flatten() == Some(true)
     }
 
     fn get_present(&'static self) -> Option<Arc<T>> {

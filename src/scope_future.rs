@@ -133,9 +133,7 @@ impl<T: Send + Sync + 'static, F: Future> Future for ScopeFuture<T, F> {
         let mut this = self.project();
         this.aside.check();
         let polled = this.aside.run(|| {
-            let Some(future) = this.future.as_mut().as_pin_mut() else {
-                polled_after_the_end("a `ScopeFuture`")
-            };
+            let Some(future) = this.future.as_mut().as_pin_mut() else { polled_after_the_end() };
             let polled = future.poll(cx);
             if polled.is_ready() {
                 this.future.set(None);

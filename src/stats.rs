@@ -39,6 +39,9 @@ pub struct Stats {
     /// begun later or ended earlier: see [`Scope`](crate::Scope#out-of-order). Usually a guard that is held over an await
     /// next to another one: use [`Key::scope_future`](crate::Key::scope_future) there.
     pub scopes_out_of_order: u64,
+    /// Values that were written inside the closure of an [`update`](crate::Key::update) of the very key, and lost when the update
+    /// put its own result in their place.
+    pub updates_lost: u64,
     /// Values and hooks that were still there after the last round of an exit and were dropped unheard, or that came after
     /// the exit out of one another's drop, again and again, and were leaked.
     pub left_over: u64,
@@ -55,6 +58,7 @@ pub(crate) struct Counters {
     pub(crate) hooks_refused: AtomicU64,
     pub(crate) scopes_misplaced: AtomicU64,
     pub(crate) scopes_out_of_order: AtomicU64,
+    pub(crate) updates_lost: AtomicU64,
     pub(crate) left_over: AtomicU64,
 }
 
@@ -90,6 +94,7 @@ pub fn stats() -> Stats {
         hooks_refused: read(&counters.hooks_refused),
         scopes_misplaced: read(&counters.scopes_misplaced),
         scopes_out_of_order: read(&counters.scopes_out_of_order),
+        updates_lost: read(&counters.updates_lost),
         left_over: read(&counters.left_over),
     }
 }

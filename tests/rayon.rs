@@ -12,7 +12,7 @@ use std::{
 };
 
 use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
-use threadctx::{Key, Snapshot, State, contexts, rayon as twin, rayon::PoolBuilderExt};
+use threadctx::{Key, Snapshot, State, contexts, rayon as twin, rayon::PoolBuilderExt, stats};
 
 const NS: &str = "rayon";
 
@@ -178,6 +178,66 @@ fn jobs_of_many_callers_at_once_do_not_mix() {
     });
     assert_eq!(jobs.into_inner(), 8 * 5 * 127);
     own.is_untouched();
+}
+
+/// Runs `waits` on the one worker of a pool, with a call that waits while the worker runs another job, `meanwhile`.
+fn with_a_job_on_top(waits: impl FnOnce(&dyn Fn()) + Send, meanwhile: fn()) {
+    pool(1).scope(|scope| {
+        scope.spawn(move |_| {
+            waits(&|| {
+                rayon::spawn(meanwhile);
+                assert_eq!(rayon::yield_now(), Some(rayon::Yield::Executed), "the other job runs here");
+            });
+        });
+    });
+}
+
+#[test]
+fn what_a_job_on_top_counts_inside_an_update_of_the_same_key_is_lost_and_counted() {
+    static COUNT: Key<u64> = Key::new(NS, "on top").init(|| 0).keep_total(|one, other| one + other);
+    let lost = stats().updates_lost;
+    let waits = |wait: &dyn Fn()| {
+        COUNT.update(|count| (wait(), *count += 1));
+        assert_eq!(COUNT.cloned(), Some(1));
+        assert_eq!(COUNT.update(|count| *count += 1), Some(()));
+        wait();
+        assert_eq!(COUNT.cloned(), Some(3), "outside of an update nothing is lost");
+    };
+    with_a_job_on_top(waits, || _ = COUNT.update(|count| *count += 1));
+    assert_eq!(stats().updates_lost, lost + 1);
+}
+
+#[test]
+fn a_borrow_over_a_wait_stays_as_it_is_whatever_a_job_on_top_does() {
+    static KEY: Key<u64> = Key::new(NS, "borrow over a wait");
+    let waits = |wait: &dyn Fn()| {
+        KEY.set(1);
+        KEY.with(|value| (wait(), assert_eq!(*value, 1)));
+        assert_eq!(KEY.cloned(), Some(2), "the key is the worker's");
+    };
+    with_a_job_on_top(waits, || KEY.set(2));
+    with_a_job_on_top(
+        |wait| _ = (KEY.set(1), KEY.with(|value| (wait(), assert_eq!(*value, 1)))),
+        || {
+            assert!(threadctx::exit_thread_ctx());
+        },
+    );
+}
+
+#[test]
+fn a_job_on_top_that_carries_brings_its_own_and_takes_it_away() {
+    static KEY: Key<u64> = Key::new(NS, "carries on top").inherit();
+    let waits = |wait: &dyn Fn()| {
+        KEY.set(1);
+        wait();
+        assert_eq!(KEY.cloned(), Some(1));
+        KEY.scope(5, || twin::join(|| assert_eq!(KEY.replace(6).as_deref(), Some(&5)), || ()));
+        assert_eq!(KEY.cloned(), Some(1));
+    };
+    with_a_job_on_top(waits, || {
+        assert_eq!(KEY.cloned(), Some(1), "a plain job finds what is there");
+        Snapshot::default().run(|| KEY.set(9));
+    });
 }
 
 #[test]

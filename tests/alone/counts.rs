@@ -21,6 +21,7 @@ fn added(code: impl FnOnce() + Send + 'static) -> Stats {
     added.hooks_refused = after.hooks_refused - before.hooks_refused;
     added.scopes_misplaced = after.scopes_misplaced - before.scopes_misplaced;
     added.scopes_out_of_order = after.scopes_out_of_order - before.scopes_out_of_order;
+    added.updates_lost = after.updates_lost - before.updates_lost;
     added.left_over = after.left_over - before.left_over;
     added
 }
@@ -116,6 +117,32 @@ fn a_scope_that_ends_after_its_context_is_counted() {
             added,
             one_life_and(|stats| (stats.scopes_misplaced, stats.registered, stats.exited) = (2, 2, 2))
         );
+    });
+}
+
+#[test]
+fn what_is_written_inside_an_update_of_its_key_and_lost_is_counted_once_for_each_update_that_wins() {
+    static KEY: Key<u8> = Key::new("counts", "update").init(|| 0);
+    static OTHER: Key<u8> = Key::new("counts", "update: other").init(|| 0);
+    fn lost(number: u64, code: impl Fn(&mut u8) + Send + 'static) {
+        let added = added(move || _ = KEY.update(|value| code(value)));
+        assert_eq!(added, one_life_and(|stats| stats.updates_lost = number));
+    }
+    alone(|| {
+        lost(1, |_| _ = KEY.update(|inner| *inner += 1));
+        lost(1, |_| _ = (KEY.get(), KEY.update(|inner| *inner += 1)));
+        lost(1, |_| (0..5).for_each(|n| KEY.set(n)));
+        lost(1, |_| _ = KEY.replace(1));
+        lost(2, |_| _ = KEY.update(|_| KEY.update(|inner| *inner += 1)));
+        lost(1, |_| _ = OTHER.update(|_| KEY.update(|inner| *inner += 1)));
+        lost(1, |_| _ = KEY.with(|_| KEY.update(|inner| *inner += 1)));
+        lost(0, |outer| *outer += 1);
+        lost(0, |_| _ = (KEY.get(), KEY.cloned(), KEY.with(|_| ())));
+        lost(0, |_| _ = OTHER.update(|other| *other += 1));
+        lost(0, |_| KEY.scope(7, || _ = KEY.update(|inner| *inner += 1)));
+        lost(0, |_| _ = KEY.take());
+        lost(0, |_| _ = panic::catch_unwind(|| KEY.update(|_| panic!("expected"))));
+        lost(0, |_| _ = std::thread::spawn(|| ()).join());
     });
 }
 

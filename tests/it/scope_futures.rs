@@ -371,7 +371,7 @@ fn polling_after_the_end_is_refused_by_a_panic_that_says_so() {
     let mut future = pin!(KEY.scope_future(1, ready(1)));
     assert_eq!(poll_once(future.as_mut()), Poll::Ready(1));
     let panicked = panic::catch_unwind(AssertUnwindSafe(|| poll_once(future.as_mut())));
-    let message = panicked.unwrap_err().downcast::<String>().unwrap();
+    let message = panicked.unwrap_err().downcast::<&str>().unwrap();
     assert!(message.contains("a `ScopeFuture` was polled after it was done"), "{message}");
     assert_eq!(KEY.get(), None);
 }
