@@ -27,7 +27,8 @@ use crate::{
 /// A static, typed name (namespace, name) of one value per context. Declared once, used from any module.
 ///
 /// Its identity is (namespace, name): two statics with the same identity and type are one value, and the same identity
-/// with two types is an error, reported at the first use by [`check`](Self::check) and as a panic by every other call.
+/// with two types is an error, reported at the first use by [`check`](Self::check) and [`try_set`](Self::try_set), and as a panic by
+/// every other call.
 ///
 /// Values are shared as `Arc<T>`, so that other threads can keep what they saw; hence `T: Send + Sync`. What is `Send`
 /// only goes into a `Mutex`; what is neither belongs in `thread_local!`.
@@ -243,7 +244,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     ///
     /// # Panics
     ///
-    /// If the key's identity is used with another type, as every call does but [`check`](Self::check).
+    /// If the key's identity is used with another type, as every call does but [`check`](Self::check) and [`try_set`](Self::try_set).
     ///
     /// ```
     /// static NAME: threadctx::Key<String> = threadctx::Key::new("example", "name");
@@ -316,14 +317,26 @@ impl<T: Send + Sync + 'static> Key<T> {
     ///
     /// # Errors
     ///
-    /// After this thread's exit; the value comes back with the error.
+    /// After this thread's exit, or if the key's identity is used with another type. The value comes back with the error.
     ///
     /// ```
     /// static RATE: threadctx::Key<u32> = threadctx::Key::new("example", "rate");
     /// assert!(RATE.try_set(50).is_ok());
+    ///
+    /// static OTHER: threadctx::Key<String> = threadctx::Key::new("example", "rate");
+    /// let refused = OTHER.try_set("fast".to_owned()).unwrap_err();
+    /// assert!(refused.is_wrong_type());
+    /// assert_eq!(refused.into_value(), "fast");
     /// ```
     pub fn try_set(&'static self, value: T) -> Result<(), Refused<T>> {
-        let displaced = self.write(value, |slot, value| slot.store(value));
+        if !current::touch() {
+            return Err(Refused::gone(value, current::ident()));
+        }
+        let place = match self.try_ready() {
+            Ok(place) => place,
+            Err(mismatch) => return Err(Refused::wrong_type(value, mismatch)),
+        };
+        let displaced = self.write_at(place, value, |slot, value| slot.store(value));
         displaced.map(drop).map_err(|value| Refused::gone(value, current::ident()))
     }
 
@@ -403,6 +416,10 @@ impl<T: Send + Sync + 'static> Key<T> {
     ///
     /// What `make` gives; the next call tries again.
     ///
+    /// # Panics
+    ///
+    /// If the key's identity is used with another type: the error is `make`'s, so it cannot say so. Ask [`check`](Self::check).
+    ///
     /// ```
     /// static PORT: threadctx::Key<u16> = threadctx::Key::new("example", "port");
     /// assert!(PORT.get_or_try_init(|| "many".parse()).is_err());
@@ -465,7 +482,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     }
 
     /// Finds out whether the key can be used: whether its identity is used with one type only, also by name in the
-    /// current context. Every other call panics where this gives an error.
+    /// current context. Where this gives an error, [`try_set`](Self::try_set) does so too, and every other call panics.
     ///
     /// # Errors
     ///
@@ -589,7 +606,16 @@ impl<T: Send + Sync + 'static> Key<T> {
         if !current::touch() {
             return Err(value);
         }
-        let place = self.ready();
+        self.write_at(self.ready(), value, store)
+    }
+
+    /// Writes the slot at `place`, which is this key's, in the current context; gives the value back where there is none.
+    fn write_at<D>(
+        &'static self,
+        place: Place<T>,
+        value: T,
+        store: impl FnOnce(&OwnedSlot<'_, T>, T) -> D,
+    ) -> Result<D, T> {
         let mut value = Some(value);
         let displaced = current::owner(|owner| {
             let slot = owner.slot_or_grow(place);
