@@ -4,21 +4,27 @@
 //! enters. A snapshot holds counts of its own, in the order in which the program's inheriting keys came, so that entering is
 //! one walk over both.
 
-use std::{fmt, iter::Peekable, marker::PhantomData, slice, sync::Arc};
+use std::{
+    fmt,
+    iter::Peekable,
+    marker::PhantomData,
+    slice,
+    sync::{Arc, atomic::Ordering},
+};
 
 use crate::{
     clock,
     current::{self, Owner},
     identity::{self, Identity},
     open_scopes::{Covers, ScopeId},
-    panics,
+    panics, registry,
     slot::{Outgoing, Past, Shared},
-    stats,
+    stats::{self, Counters},
 };
 
 /// The values of the keys that [inherit](crate::Key::inherit), as the context had them where the snapshot was taken.
 ///
-/// It never changes, and keeps its values alive for as long as it lives. One without values holds nothing and costs
+/// It never changes, and keeps its values alive for as long as it lives: `stats().snapshot_values` counts them. One without values holds nothing and costs
 /// nothing to make or to clone.
 ///
 /// ```
@@ -41,7 +47,29 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct Snapshot {
     /// `None` if there are none. In the order of [`identity::inheriting`].
-    values: Option<Arc<Vec<Carried>>>,
+    values: Option<Arc<Values>>,
+}
+
+/// The values of a snapshot and its clones, counted in [`Stats::snapshot_values`](stats::Stats::snapshot_values).
+struct Values {
+    carried: Vec<Carried>,
+    /// Where they are counted. A forked child has others.
+    counted_in: &'static Counters,
+}
+
+impl Values {
+    fn new(carried: Vec<Carried>) -> Self {
+        let counted_in = registry::counters();
+        // Relaxed, here and below: a figure for people.
+        counted_in.snapshot_values.fetch_add(carried.len() as u64, Ordering::Relaxed);
+        Self { carried, counted_in }
+    }
+}
+
+impl Drop for Values {
+    fn drop(&mut self) {
+        self.counted_in.snapshot_values.fetch_sub(self.carried.len() as u64, Ordering::Relaxed);
+    }
 }
 
 /// One value on its way, or, in a guard, absence.
@@ -87,7 +115,7 @@ impl Snapshot {
     pub fn capture() -> Self {
         drop(current::owner(|owner| owner.adopt_names()));
         let carried = current::owner(carried_by).unwrap_or_default();
-        Self { values: (!carried.is_empty()).then(|| Arc::new(carried)) }
+        Self { values: (!carried.is_empty()).then(|| Arc::new(Values::new(carried))) }
     }
 
     /// Whether there is no value in it. Entering it still hides those of the context where it is entered.
@@ -162,7 +190,7 @@ impl Snapshot {
     }
 
     fn carried(&self) -> &[Carried] {
-        self.values.as_deref().map_or(&[], Vec::as_slice)
+        self.values.as_deref().map_or(&[], |values| &values.carried)
     }
 
     /// Gives a context that is new, and has no values yet, those of the snapshot for good.
@@ -171,9 +199,11 @@ impl Snapshot {
         let now = clock::now();
         match Arc::try_unwrap(values) {
             Ok(mut alone) => alone
+                .carried
                 .iter_mut()
                 .for_each(|Carried { identity, value }| settle(owner, identity, value.take(), now)),
             Err(shared) => shared
+                .carried
                 .iter()
                 .for_each(|Carried { identity, value }| settle(owner, identity, value.clone(), now)),
         }

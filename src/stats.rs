@@ -42,6 +42,10 @@ pub struct Stats {
     /// Values that were written inside the closure of an [`update`](crate::Key::update) of the very key, and lost when the update
     /// put its own result in their place.
     pub updates_lost: u64,
+    /// Values that [`Snapshot`](crate::Snapshot)s hold now. They are kept alive though no context has them and no dump shows them. A
+    /// snapshot and its clones count each of its values once; two snapshots of one value count it twice. What a thread or a
+    /// task was begun with is its own, and not counted; neither is what an open scope will put back.
+    pub snapshot_values: u64,
     /// Values and hooks that were still there after the last round of an exit and were dropped unheard, or that came after
     /// the exit out of one another's drop, again and again, and were leaked.
     pub left_over: u64,
@@ -59,6 +63,8 @@ pub(crate) struct Counters {
     pub(crate) scopes_misplaced: AtomicU64,
     pub(crate) scopes_out_of_order: AtomicU64,
     pub(crate) updates_lost: AtomicU64,
+    /// What was taken and is not dropped yet.
+    pub(crate) snapshot_values: AtomicU64,
     pub(crate) left_over: AtomicU64,
 }
 
@@ -95,6 +101,7 @@ pub fn stats() -> Stats {
         scopes_misplaced: read(&counters.scopes_misplaced),
         scopes_out_of_order: read(&counters.scopes_out_of_order),
         updates_lost: read(&counters.updates_lost),
+        snapshot_values: read(&counters.snapshot_values),
         left_over: read(&counters.left_over),
     }
 }
