@@ -4,7 +4,7 @@
 ///
 /// Each part is optional, in any order, with a name and a visibility of yours: `get` gives another count of the value and
 /// `cloned` a clone, `with` runs a closure with it, `set` puts one in, `take` takes it out, `scope` runs a closure with
-/// one in its place, and `enter` has one there for as long as the guard that it gives. Doc comments go on all of them.
+/// one in its place, `scope_future` a future, and `enter` has one there for as long as the guard that it gives. Doc comments go on all of them.
 /// Several keys may follow one another.
 ///
 /// ```
@@ -93,6 +93,14 @@ macro_rules! accessors {
             $key.scope(value, f)
         }
     };
+    (@scope_future [$(#[$meta:meta])*] $key:ident $type:ty; [$vis:vis] $name:ident) => {
+        $(#[$meta])*
+        ///
+        /// Runs `future` with `value` in the current context: in place during each poll, and put aside in between.
+        $vis fn $name<F: ::core::future::Future>(value: $type, future: F) -> $crate::ScopeFuture<$type, F> {
+            $key.scope_future(value, future)
+        }
+    };
     (@enter [$(#[$meta:meta])*] $key:ident $type:ty; [$vis:vis] $name:ident) => {
         $(#[$meta])*
         ///
@@ -103,7 +111,7 @@ macro_rules! accessors {
     };
     (@$part:ident $meta:tt $key:ident $type:ty; $vis:tt $name:ident) => {
         ::core::compile_error!(::core::concat!(
-            "accessors!: `", ::core::stringify!($part), "` is none of get, cloned, with, set, take, scope, enter"
+            "accessors!: `", ::core::stringify!($part), "` is none of get, cloned, with, set, take, scope, scope_future, enter"
         ));
     };
 }

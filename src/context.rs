@@ -8,6 +8,7 @@ use crate::{
     identity::Identity,
     late,
     names::Names,
+    open_scopes::OpenScopes,
     os, registry,
     slot::{DeferredDrops, KeySlot, KeySlots, Outgoing, RawSlot, RetireList},
     stats,
@@ -71,6 +72,8 @@ pub(crate) struct Own {
     pub(crate) values: Cell<usize>,
     pub(crate) hooks: Cell<Vec<ExitHook>>,
     pub(crate) retired: RetireList,
+    /// The scopes that are open, if there ever was one.
+    pub(crate) scopes: Cell<Option<Box<OpenScopes>>>,
     /// Whether the start hooks are running.
     pub(crate) starting: Cell<bool>,
     /// Whether its exit collects the values that wait for readers.

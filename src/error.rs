@@ -1,4 +1,7 @@
 //! What can go wrong. Each message says what happened, the likely cause, and what to do.
+//!
+//! An error that wraps another one prints it and returns no `source`, so a report that prints an error with its sources says each
+//! thing once.
 
 use std::{fmt, panic::Location};
 

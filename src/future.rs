@@ -202,10 +202,10 @@ impl<F: Future> Future for InContext<F> {
 }
 
 #[cold]
-fn polled_after_the_end() -> ! {
+pub(crate) fn polled_after_the_end() -> ! {
     panic!(
-        "threadctx: an `InContext` was polled after it was done, or after its future had panicked in its drop; a future \
-         is polled until it is ready, and then no more"
+        "threadctx: an `InContext` or a `ScopeFuture` was polled after it was done, or after its future had panicked in its \
+         drop; a future is polled until it is ready, and then no more"
     )
 }
 

@@ -16,7 +16,9 @@ use crate::{
     current,
     dump::Shown,
     identity::{self, Declaration, Declared, Identity},
-    late, registry,
+    late,
+    open_scopes::{Covers, ScopeId},
+    registry,
     slot::{Borrowed, Displaced, OwnedSlot, Place, PlaceCell, RawSlot, Shared, ValueType},
     stats,
     sync::Arc,
@@ -27,7 +29,8 @@ use crate::{
 /// A static, typed name (namespace, name) of one value per context. Declared once, used from any module.
 ///
 /// Its identity is (namespace, name): two statics with the same identity and type are one value, and the same identity
-/// with two types is an error, reported at the first use by [`check`](Self::check) and as a panic by every other call.
+/// with two types is an error, reported at the first use by [`check`](Self::check) and [`try_set`](Self::try_set), and as a panic by
+/// every other call.
 ///
 /// Values are shared as `Arc<T>`, so that other threads can keep what they saw; hence `T: Send + Sync`. What is `Send`
 /// only goes into a `Mutex`; what is neither belongs in `thread_local!`.
@@ -244,7 +247,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     ///
     /// # Panics
     ///
-    /// If the key's identity is used with another type, as every call does but [`check`](Self::check).
+    /// If the key's identity is used with another type, as every call does but [`check`](Self::check) and [`try_set`](Self::try_set).
     ///
     /// ```
     /// static NAME: threadctx::Key<String> = threadctx::Key::new("example", "name");
@@ -322,22 +325,26 @@ impl<T: Send + Sync + 'static> Key<T> {
     ///
     /// # Errors
     ///
-    /// After this thread's exit, and where the key's identity is used with another type; the value comes back with the error.
+    /// After this thread's exit, or if the key's identity is used with another type. The value comes back with the error.
     ///
     /// ```
     /// static RATE: threadctx::Key<u32> = threadctx::Key::new("example", "rate");
     /// assert!(RATE.try_set(50).is_ok());
     ///
     /// static OTHER: threadctx::Key<String> = threadctx::Key::new("example", "rate");
-    /// assert!(OTHER.try_set("fast".to_owned()).is_err_and(|refused| refused.is_wrong_type()));
+    /// let refused = OTHER.try_set("fast".to_owned()).unwrap_err();
+    /// assert!(refused.is_wrong_type());
+    /// assert_eq!(refused.into_value(), "fast");
     /// ```
     pub fn try_set(&'static self, value: T) -> Result<(), Refused<T>> {
-        if current::touch() {
-            if let Err(mismatch) = self.try_ready() {
-                return Err(Refused::wrong_type(value, mismatch));
-            }
+        if !current::touch() {
+            return Err(Refused::gone(value, current::ident()));
         }
-        let displaced = self.write(value, |slot, value| slot.store(value));
+        let place = match self.try_ready() {
+            Ok(place) => place,
+            Err(mismatch) => return Err(Refused::wrong_type(value, mismatch)),
+        };
+        let displaced = self.write_at(place, value, |slot, value| slot.store(value));
         displaced.map(drop).map_err(|value| Refused::gone(value, current::ident()))
     }
 
@@ -372,7 +379,9 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// Runs `f` with a clone of the value, and puts the clone in the value's place when `f` returns: all or nothing, if
     /// it panics. `None`, and `f` does not run, if there is no value.
     ///
-    /// If `f` writes the same key, the outer result wins.
+    /// If `f` writes the same key, by an `update` inside this one or otherwise, the outer result wins. What is lost is counted in
+    /// [`stats`](crate::stats()) (`updates_lost`). `f` may do so without saying so: where it waits for a pool's job, the pool may
+    /// run another job on this thread meanwhile. Wait before the update there.
     ///
     /// ```
     /// static HITS: threadctx::Key<u32> = threadctx::Key::new("example", "hits").init(|| 0);
@@ -382,8 +391,15 @@ impl<T: Send + Sync + 'static> Key<T> {
     where
         T: Clone,
     {
-        let mut value = self.cloned()?;
-        let result = f(&mut value);
+        // Borrowed while `f` runs, so that a write meanwhile puts another value in place, which can be seen.
+        let (value, result, is_lost) = self.with(|found| {
+            let mut value = found.clone();
+            let result = f(&mut value);
+            (value, result, self.holds_other_than(found))
+        })?;
+        if is_lost {
+            stats::count(|counters| &counters.updates_lost);
+        }
         self.set(value);
         Some(result)
     }
@@ -407,6 +423,10 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// # Errors
     ///
     /// What `make` gives; the next call tries again.
+    ///
+    /// # Panics
+    ///
+    /// If the key's identity is used with another type: the error is `make`'s, so it cannot say so. Ask [`check`](Self::check).
     ///
     /// ```
     /// static PORT: threadctx::Key<u16> = threadctx::Key::new("example", "port");
@@ -432,6 +452,9 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// Runs `f` with `value` in place of what there was, and puts that back: on return, and on a panic. After this
     /// thread's exit it just runs `f`.
     ///
+    /// The scope ends when `f` returns. If `f` only makes a future (`|| async { .. }`, or a call of an `async fn`), nothing of
+    /// the future runs inside the scope: use [`scope_future`](Self::scope_future).
+    ///
     /// ```
     /// static USER: threadctx::Key<String> = threadctx::Key::new("example", "user");
     /// USER.set("alice".to_owned());
@@ -454,12 +477,11 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// ```
     pub fn enter(&'static self, value: T) -> Scope<T> {
         let entered = self.write(value, |slot, value| {
-            (slot.raw().is_inherited(), slot.replace(value), slot.context().serial())
+            let scope = slot.owner().begin_scope(Covers::One(self.known_identity()));
+            (slot.raw().is_inherited(), slot.replace(value), scope)
         });
         match entered {
-            Ok((inherited, displaced, serial)) => {
-                Scope::new(self, Some(serial), former(displaced), inherited)
-            }
+            Ok((inherited, displaced, scope)) => Scope::new(self, Some(scope), former(displaced), inherited),
             Err(value) => {
                 self.refuse(value);
                 Scope::new(self, None, None, false)
@@ -468,7 +490,7 @@ impl<T: Send + Sync + 'static> Key<T> {
     }
 
     /// Finds out whether the key can be used: whether its identity is used with one type only, also by name in the
-    /// current context. Every other call panics where this gives an error.
+    /// current context. Where this gives an error, [`try_set`](Self::try_set) does so too, and every other call panics.
     ///
     /// # Errors
     ///
@@ -560,7 +582,7 @@ impl<T: Send + Sync + 'static> Key<T> {
 impl<T: Send + Sync + 'static> Key<T> {
     /// Notes the time of a write that was not the fast one, if somebody wants it: also where another static of this identity is
     /// the visible one.
-    fn stamp(&self, slot: &RawSlot) {
+    pub(crate) fn stamp(&self, slot: &RawSlot) {
         if self.is_stamped() {
             slot.stamp();
         }
@@ -584,7 +606,16 @@ impl<T: Send + Sync + 'static> Key<T> {
         if !current::touch() {
             return Err(value);
         }
-        let place = self.ready();
+        self.write_at(self.ready(), value, store)
+    }
+
+    /// Writes the slot at `place`, which is this key's, in the current context; gives the value back where there is none.
+    fn write_at<D>(
+        &'static self,
+        place: Place<T>,
+        value: T,
+        store: impl FnOnce(&OwnedSlot<'_, T>, T) -> D,
+    ) -> Result<D, T> {
         let mut value = Some(value);
         let displaced = current::owner(|owner| {
             let slot = owner.slot_or_grow(place);
@@ -595,24 +626,25 @@ impl<T: Send + Sync + 'static> Key<T> {
         displaced.flatten().ok_or_else(|| value.take().expect("a value that is not stored comes back"))
     }
 
-    /// Puts back what a scope found, without registering anything.
+    /// Puts back what a scope found, without registering anything. Also returns whether the scope ends in order.
     pub(crate) fn restore(
         &'static self,
-        serial: u64,
+        scope: ScopeId,
         before: Option<Arc<T>>,
         was_inherited: bool,
-    ) -> Result<Displaced<()>, Option<Arc<T>>> {
+    ) -> Result<(Displaced<()>, bool), Option<Arc<T>>> {
         let place = self.place.get();
         let mut before = Some(before);
         let displaced = current::owner(|owner| {
-            let slot = owner.slot(place).filter(|_| owner.context().serial() == serial)?;
+            let slot = owner.slot(place).filter(|_| owner.has_scope(scope))?;
+            let is_in_order = owner.end_scope(scope).is_some_and(|later| later.is_empty());
             let displaced = slot.exchange(before.take()?.map(Shared::new));
             if was_inherited && self.is_stamped() {
                 slot.note_arrival(clock::now());
             } else {
                 self.stamp(slot.raw());
             }
-            Some(displaced)
+            Some((displaced, is_in_order))
         });
         displaced.flatten().ok_or_else(|| before.take().flatten())
     }
@@ -622,6 +654,12 @@ impl<T: Send + Sync + 'static> Key<T> {
         stats::count(|counters| &counters.refused);
         late::drop_late(value);
         None
+    }
+
+    /// Whether another value than `found`, which is borrowed, is in place.
+    fn holds_other_than(&'static self, found: &T) -> bool {
+        let look = |present: &T| !std::ptr::eq(present, found);
+        current::owner(|owner| owner.slot(self.place.get())?.peek(look)).flatten() == Some(true)
     }
 
     #[inline]
@@ -685,11 +723,11 @@ impl<T: Send + Sync + 'static> Key<T> {
     /// # Panics
     ///
     /// If the identity is used with another type.
-    fn ready(&'static self) -> Place<T> {
+    pub(crate) fn ready(&'static self) -> Place<T> {
         self.try_ready().unwrap_or_else(|mismatch| panic!("threadctx: {mismatch}"))
     }
 
-    fn try_ready(&'static self) -> Result<Place<T>, TypeMismatch> {
+    pub(crate) fn try_ready(&'static self) -> Result<Place<T>, TypeMismatch> {
         let place = self.try_place()?;
         if current::owner(|owner| owner.are_names_settled()) != Some(false) {
             return Ok(place);
@@ -735,9 +773,14 @@ impl<T: Send + Sync + 'static> Key<T> {
     #[cfg(not(any(loom, shuttle)))]
     pub(crate) fn watch(&'static self) -> Result<&'static Identity, TypeMismatch> {
         self.try_place()?;
-        let identity = self.identity.get().expect("it is known together with the place");
+        let identity = self.known_identity();
         drop(identity.note_times());
         Ok(identity)
+    }
+
+    /// Its identity, once its place is known.
+    pub(crate) fn known_identity(&'static self) -> &'static Identity {
+        self.identity.get().expect("it is known together with the place")
     }
 
     fn holder(&self) -> crate::error::Holder {

@@ -354,6 +354,7 @@ mod key;
 mod late;
 mod names;
 mod namespace;
+mod open_scopes;
 mod os;
 #[cfg(not(any(loom, shuttle)))]
 mod outlets;
@@ -361,6 +362,7 @@ mod own_thread;
 mod panics;
 mod registry;
 mod scope;
+mod scope_future;
 #[expect(unsafe_code, reason = "the protocol between a slot's owner and its readers")]
 mod slot;
 mod snapshot;
@@ -397,6 +399,7 @@ pub use outlets::{
 pub use outlets::{OnSignal, SIGUSR1, SIGUSR2, SignalGuard, on_signal};
 pub use registry::{context, contexts};
 pub use scope::Scope;
+pub use scope_future::ScopeFuture;
 pub use snapshot::{Snapshot, SnapshotScope};
 pub use spawn::{spawn, spawn_with};
 pub use stats::{Stats, stats};

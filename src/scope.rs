@@ -2,11 +2,15 @@
 
 use std::{fmt, marker::PhantomData};
 
-use crate::{Key, panics, stats, sync::Arc};
+use crate::{Key, open_scopes::ScopeId, panics, stats, sync::Arc};
 
 /// Holds a key's value in place until it drops, and then puts back what was there before, absence included.
 ///
-/// What was set in between is dropped. Guards that drop out of order each put back their own "before":
+/// What was set in between is dropped.
+///
+/// # Out of order
+///
+/// Guards of one key that do not nest each put back their own "before" all the same, so that the last one to drop decides:
 ///
 /// ```
 /// static LEVEL: threadctx::Key<u8> = threadctx::Key::new("example", "level");
@@ -19,6 +23,12 @@ use crate::{Key, panics, stats, sync::Arc};
 /// drop(two);
 /// assert_eq!(LEVEL.cloned(), Some(1));
 /// ```
+///
+/// Each guard that does not find its own value in place is counted, here both (`stats().scopes_out_of_order`). Usually these
+/// are guards that futures hold over an await: each future sets the value for the others that are polled in between. Use
+/// [`Key::scope_future`] there.
+///
+/// # Where it belongs
 ///
 /// A guard stays on its thread:
 ///
@@ -34,8 +44,8 @@ use crate::{Key, panics, stats, sync::Arc};
 #[must_use = "the value is in place for as long as this lives; `let _ = ...` drops it at once"]
 pub struct Scope<T: Send + Sync + 'static> {
     key: &'static Key<T>,
-    /// The context in which it was made, if there was one.
-    serial: Option<u64>,
+    /// The scope in its context, if there was one.
+    scope: Option<ScopeId>,
     before: Option<Arc<T>>,
     /// Whether that had come by a snapshot.
     was_inherited: bool,
@@ -45,20 +55,25 @@ pub struct Scope<T: Send + Sync + 'static> {
 impl<T: Send + Sync + 'static> Scope<T> {
     pub(crate) fn new(
         key: &'static Key<T>,
-        serial: Option<u64>,
+        scope: Option<ScopeId>,
         before: Option<Arc<T>>,
         was_inherited: bool,
     ) -> Self {
-        Self { key, serial, before, was_inherited, not_send: PhantomData }
+        Self { key, scope, before, was_inherited, not_send: PhantomData }
     }
 }
 
 impl<T: Send + Sync + 'static> Drop for Scope<T> {
     /// A panic in the drop of what was in place is contained and counted: it may be on the way of another panic.
     fn drop(&mut self) {
-        let Some(serial) = self.serial else { return };
-        match self.key.restore(serial, self.before.take(), self.was_inherited) {
-            Ok(displaced) => panics::contain_drop(displaced),
+        let Some(scope) = self.scope else { return };
+        match self.key.restore(scope, self.before.take(), self.was_inherited) {
+            Ok((displaced, is_in_order)) => {
+                if !is_in_order {
+                    stats::count(|counters| &counters.scopes_out_of_order);
+                }
+                panics::contain_drop(displaced);
+            }
             Err(before) => {
                 stats::count(|counters| &counters.scopes_misplaced);
                 panics::contain_drop(before);

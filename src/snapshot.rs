@@ -4,20 +4,27 @@
 //! enters. A snapshot holds counts of its own, in the order in which the program's inheriting keys came, so that entering is
 //! one walk over both.
 
-use std::{fmt, iter::Peekable, marker::PhantomData, slice, sync::Arc};
+use std::{
+    fmt,
+    iter::Peekable,
+    marker::PhantomData,
+    slice,
+    sync::{Arc, atomic::Ordering},
+};
 
 use crate::{
     clock,
     current::{self, Owner},
     identity::{self, Identity},
-    panics,
+    open_scopes::{Covers, ScopeId},
+    panics, registry,
     slot::{Outgoing, Past, Shared},
-    stats,
+    stats::{self, Counters},
 };
 
 /// The values of the keys that [inherit](crate::Key::inherit), as the context had them where the snapshot was taken.
 ///
-/// It never changes, and keeps its values alive for as long as it lives. One without values holds nothing and costs
+/// It never changes, and keeps its values alive for as long as it lives: `stats().snapshot_values` counts them. One without values holds nothing and costs
 /// nothing to make or to clone.
 ///
 /// ```
@@ -40,7 +47,29 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct Snapshot {
     /// `None` if there are none. In the order of [`identity::inheriting`].
-    values: Option<Arc<Vec<Carried>>>,
+    values: Option<Arc<Values>>,
+}
+
+/// The values of a snapshot and its clones, counted in [`Stats::snapshot_values`](stats::Stats::snapshot_values).
+struct Values {
+    carried: Vec<Carried>,
+    /// Where they are counted. A forked child has others.
+    counted_in: &'static Counters,
+}
+
+impl Values {
+    fn new(carried: Vec<Carried>) -> Self {
+        let counted_in = registry::counters();
+        // Relaxed, here and below: a figure for people.
+        counted_in.snapshot_values.fetch_add(carried.len() as u64, Ordering::Relaxed);
+        Self { carried, counted_in }
+    }
+}
+
+impl Drop for Values {
+    fn drop(&mut self) {
+        self.counted_in.snapshot_values.fetch_sub(self.carried.len() as u64, Ordering::Relaxed);
+    }
 }
 
 /// One value on its way, or, in a guard, absence.
@@ -86,7 +115,7 @@ impl Snapshot {
     pub fn capture() -> Self {
         drop(current::owner(|owner| owner.adopt_names()));
         let carried = current::owner(carried_by).unwrap_or_default();
-        Self { values: (!carried.is_empty()).then(|| Arc::new(carried)) }
+        Self { values: (!carried.is_empty()).then(|| Arc::new(Values::new(carried))) }
     }
 
     /// Whether there is no value in it. Entering it still hides those of the context where it is entered.
@@ -125,6 +154,9 @@ impl Snapshot {
     /// Runs `f` with the snapshot [entered](Self::enter), and leaves it: on return, and on a panic. After this thread's
     /// exit it just runs `f`.
     ///
+    /// If `f` only makes a future, nothing of the future runs with the snapshot entered: use
+    /// [`in_context_of`](crate::FutureExt::in_context_of).
+    ///
     /// ```
     /// use threadctx::{Key, Snapshot};
     ///
@@ -140,7 +172,8 @@ impl Snapshot {
         f()
     }
 
-    /// `f` as a closure that runs with the snapshot entered, whenever and wherever it is called: for pools and callbacks.
+    /// `f` as a closure that runs with the snapshot entered, whenever and wherever it is called: for pools and callbacks. Not
+    /// for a closure that makes a future, as for [`run`](Self::run).
     ///
     /// ```
     /// use threadctx::{Key, Snapshot};
@@ -157,7 +190,7 @@ impl Snapshot {
     }
 
     fn carried(&self) -> &[Carried] {
-        self.values.as_deref().map_or(&[], Vec::as_slice)
+        self.values.as_deref().map_or(&[], |values| &values.carried)
     }
 
     /// Gives a context that is new, and has no values yet, those of the snapshot for good.
@@ -166,9 +199,11 @@ impl Snapshot {
         let now = clock::now();
         match Arc::try_unwrap(values) {
             Ok(mut alone) => alone
+                .carried
                 .iter_mut()
                 .for_each(|Carried { identity, value }| settle(owner, identity, value.take(), now)),
             Err(shared) => shared
+                .carried
                 .iter()
                 .for_each(|Carried { identity, value }| settle(owner, identity, value.clone(), now)),
         }
@@ -178,7 +213,7 @@ impl Snapshot {
     fn exchange(&self, owner: Owner<'_>) -> (Entered, Outgoing) {
         let now = clock::now();
         let mut entered =
-            Entered { serial: owner.context().serial(), known: 0, limit: 0, before: Vec::new() };
+            Entered { scope: owner.begin_scope(Covers::Inheriting), known: 0, limit: 0, before: Vec::new() };
         let mut outgoing = Outgoing::default();
         let mut carried = self.carried().iter().peekable();
         for identity in identity::inheriting() {
@@ -228,7 +263,7 @@ impl fmt::Debug for Snapshot {
 /// absence included.
 ///
 /// What was set in between under such a key is dropped; other keys are left alone. Guards that drop out of order each put
-/// back their own "before", as [`Scope`](crate::Scope)s do. It belongs to the context in which it was made: where that one is
+/// back their own "before" and are counted, as [`Scope`](crate::Scope#out-of-order)s are. It belongs to the context in which it was made: where that one is
 /// not current when it drops, it touches nothing and is counted in [`stats`](crate::stats()).
 ///
 /// ```
@@ -259,8 +294,8 @@ pub struct SnapshotScope {
 
 /// What leaving puts back.
 struct Entered {
-    /// The context.
-    serial: u64,
+    /// The scope in its context.
+    scope: ScopeId,
     /// How many inheriting keys there were.
     known: usize,
     /// What the context counted when all was in place: what is filled later is no older than this.
@@ -360,10 +395,15 @@ impl Drop for SnapshotScope {
         let Some(mut entered) = self.entered.take() else { return };
         drop(current::owner(|owner| owner.adopt_names()));
         let restored = current::owner(|owner| {
-            (owner.context().serial() == entered.serial).then(|| entered.restore(owner))
+            owner.has_scope(entered.scope).then(|| {
+                let is_in_order = owner.end_scope(entered.scope).is_some_and(|later| later.is_empty());
+                (entered.restore(owner), is_in_order)
+            })
         });
-        if restored.as_ref().is_none_or(Option::is_none) {
-            stats::count(|counters| &counters.scopes_misplaced);
+        match restored.as_ref().and_then(Option::as_ref) {
+            None => stats::count(|counters| &counters.scopes_misplaced),
+            Some((_, false)) => stats::count(|counters| &counters.scopes_out_of_order),
+            Some((_, true)) => {}
         }
         drop((entered, restored));
     }

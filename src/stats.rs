@@ -35,6 +35,17 @@ pub struct Stats {
     pub hooks_refused: u64,
     /// Scopes that ended where their context was not the current one, and so restored nothing.
     pub scopes_misplaced: u64,
+    /// Scopes that did not find their own value in place when they ended, because an overlapping scope of the same key had
+    /// begun later or ended earlier: see [`Scope`](crate::Scope#out-of-order). Usually a guard that is held over an await
+    /// next to another one: use [`Key::scope_future`](crate::Key::scope_future) there.
+    pub scopes_out_of_order: u64,
+    /// Values that were written inside the closure of an [`update`](crate::Key::update) of the very key, and lost when the update
+    /// put its own result in their place.
+    pub updates_lost: u64,
+    /// Values that [`Snapshot`](crate::Snapshot)s hold now. They are kept alive though no context has them and no dump shows them. A
+    /// snapshot and its clones count each of its values once; two snapshots of one value count it twice. What a thread or a
+    /// task was begun with is its own, and not counted; neither is what an open scope will put back.
+    pub snapshot_values: u64,
     /// Values and hooks that were still there after the last round of an exit and were dropped unheard, or that came after
     /// the exit out of one another's drop, again and again, and were leaked.
     pub left_over: u64,
@@ -52,6 +63,10 @@ pub(crate) struct Counters {
     pub(crate) refused: AtomicU64,
     pub(crate) hooks_refused: AtomicU64,
     pub(crate) scopes_misplaced: AtomicU64,
+    pub(crate) scopes_out_of_order: AtomicU64,
+    pub(crate) updates_lost: AtomicU64,
+    /// What was taken and is not dropped yet.
+    pub(crate) snapshot_values: AtomicU64,
     pub(crate) left_over: AtomicU64,
     pub(crate) reports_cut: AtomicU64,
 }
@@ -87,6 +102,9 @@ pub fn stats() -> Stats {
         refused: read(&counters.refused),
         hooks_refused: read(&counters.hooks_refused),
         scopes_misplaced: read(&counters.scopes_misplaced),
+        scopes_out_of_order: read(&counters.scopes_out_of_order),
+        updates_lost: read(&counters.updates_lost),
+        snapshot_values: read(&counters.snapshot_values),
         left_over: read(&counters.left_over),
         reports_cut: read(&counters.reports_cut),
     }

@@ -264,6 +264,25 @@ mod a_child {
     }
 
     #[test]
+    fn counts_the_values_that_its_own_snapshots_hold_and_not_those_of_before() {
+        static KEY: Key<u8> = Key::new("fork", "snapshot").inherit();
+        alone(|| {
+            KEY.set(1);
+            let mut before = Some(threadctx::Snapshot::capture());
+            in_child(|| {
+                assert_eq!(stats().snapshot_values, 0);
+                let own = threadctx::Snapshot::capture();
+                assert_eq!(stats().snapshot_values, 1);
+                drop(before.take());
+                assert_eq!(stats().snapshot_values, 1);
+                drop(own);
+                assert_eq!(stats().snapshot_values, 0);
+            });
+            assert_eq!(stats().snapshot_values, 1);
+        });
+    }
+
+    #[test]
     fn finds_every_other_context_exited_and_empty() {
         alone(|| {
             let others = Bystanders::start(4);

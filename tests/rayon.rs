@@ -3,6 +3,7 @@
 #![cfg(not(loom))]
 
 use std::{
+    cell::RefCell,
     panic::{self, AssertUnwindSafe},
     sync::{
         Arc, Barrier, Mutex,
@@ -12,7 +13,9 @@ use std::{
 };
 
 use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
-use threadctx::{Key, Snapshot, State, contexts, rayon as twin, rayon::PoolBuilderExt};
+use threadctx::{
+    ContextRef, Key, Snapshot, State, contexts, get_thread_ctx, rayon as twin, rayon::PoolBuilderExt, stats,
+};
 
 const NS: &str = "rayon";
 
@@ -29,7 +32,10 @@ struct Own {
 
 impl Own {
     fn new(threads: usize, key: &'static Key<u64>, other: &'static Key<u64>) -> Self {
-        let pool = pool(threads);
+        Self::of(pool(threads), key, other)
+    }
+
+    fn of(pool: ThreadPool, key: &'static Key<u64>, other: &'static Key<u64>) -> Self {
         pool.broadcast(|worker| key.set(1_000 + worker.index() as u64));
         Self { pool, key, other }
     }
@@ -152,6 +158,79 @@ fn a_panic_in_every_hop_comes_through_and_leaves_no_trace() {
 }
 
 #[test]
+fn a_panic_on_a_second_worker_leaves_no_trace_there() {
+    static KEY: Key<u64> = Key::new(NS, "second worker").inherit();
+    static OTHER: Key<u64> = Key::new(NS, "second worker: other").inherit();
+    let own = Own::new(2, &KEY, &OTHER);
+    KEY.set(1);
+    // The first worker waits here for the second one, which so has no scope of this pool's around its job.
+    let met = &Barrier::new(2);
+    let fail = &|| {
+        met.wait();
+        assert_eq!(KEY.cloned(), Some(1));
+        KEY.set(2);
+        OTHER.set(3);
+        panic::resume_unwind(Box::new("payload"))
+    };
+    let hops: &[&(dyn Fn() + Sync)] = &[
+        &|| _ = twin::join(|| _ = met.wait(), fail),
+        &|| {
+            twin::scope(|scope| {
+                scope.spawn(|_| fail());
+                met.wait();
+            });
+        },
+        &|| {
+            twin::scope(|scope| {
+                scope.spawn(|_| _ = met.wait());
+                met.wait();
+                scope.spawn(|_| fail());
+                met.wait();
+            });
+        },
+        &|| {
+            twin::scope(|scope| {
+                scope.spawn(|scope| {
+                    scope.spawn(|_| fail());
+                    met.wait();
+                });
+            });
+        },
+    ];
+    for (number, hop) in hops.iter().enumerate() {
+        let result = panic::catch_unwind(AssertUnwindSafe(|| twin::install(&own.pool, hop)));
+        assert_eq!(result.unwrap_err().downcast_ref(), Some(&"payload"), "hop {number}");
+        own.is_untouched();
+        let seen = own.pool.broadcast(|_| Snapshot::default().run(|| (KEY.cloned(), OTHER.cloned())));
+        assert_eq!(seen, [(None, None); 2], "hop {number}");
+    }
+}
+
+#[test]
+fn a_spawned_job_that_panics_leaves_no_trace_on_any_worker() {
+    static KEY: Key<u64> = Key::new(NS, "spawn panics").inherit();
+    static OTHER: Key<u64> = Key::new(NS, "spawn panics: other").inherit();
+    let pool = ThreadPoolBuilder::new().num_threads(2).panic_handler(|_| ()).build().unwrap();
+    let own = Own::of(pool, &KEY, &OTHER);
+    KEY.set(1);
+    let fail = |started: &Barrier| {
+        assert_eq!(KEY.replace(2).as_deref(), Some(&1));
+        OTHER.set(3);
+        started.wait();
+        panic::resume_unwind(Box::new("payload"))
+    };
+    for _ in 0..2 {
+        // Two at once, so one on each worker.
+        let started = Arc::new(Barrier::new(3));
+        let [one, two] = [Arc::clone(&started), Arc::clone(&started)];
+        twin::spawn_in(&own.pool, move || fail(&one));
+        twin::install(&own.pool, || twin::spawn(move || fail(&two)));
+        started.wait();
+        own.is_untouched();
+    }
+}
+
+#[test]
 fn jobs_of_many_callers_at_once_do_not_mix() {
     static KEY: Key<u64> = Key::new(NS, "callers").inherit();
     static OTHER: Key<u64> = Key::new(NS, "callers: other").inherit();
@@ -178,6 +257,66 @@ fn jobs_of_many_callers_at_once_do_not_mix() {
     });
     assert_eq!(jobs.into_inner(), 8 * 5 * 127);
     own.is_untouched();
+}
+
+/// Runs `waits` on the one worker of a pool, with a call that waits while the worker runs another job, `meanwhile`.
+fn with_a_job_on_top(waits: impl FnOnce(&dyn Fn()) + Send, meanwhile: fn()) {
+    pool(1).scope(|scope| {
+        scope.spawn(move |_| {
+            waits(&|| {
+                rayon::spawn(meanwhile);
+                assert_eq!(rayon::yield_now(), Some(rayon::Yield::Executed), "the other job runs here");
+            });
+        });
+    });
+}
+
+#[test]
+fn what_a_job_on_top_counts_inside_an_update_of_the_same_key_is_lost_and_counted() {
+    static COUNT: Key<u64> = Key::new(NS, "on top").init(|| 0).keep_total(|one, other| one + other);
+    let lost = stats().updates_lost;
+    let waits = |wait: &dyn Fn()| {
+        COUNT.update(|count| (wait(), *count += 1));
+        assert_eq!(COUNT.cloned(), Some(1));
+        assert_eq!(COUNT.update(|count| *count += 1), Some(()));
+        wait();
+        assert_eq!(COUNT.cloned(), Some(3), "outside of an update nothing is lost");
+    };
+    with_a_job_on_top(waits, || _ = COUNT.update(|count| *count += 1));
+    assert_eq!(stats().updates_lost, lost + 1);
+}
+
+#[test]
+fn a_borrow_over_a_wait_stays_as_it_is_whatever_a_job_on_top_does() {
+    static KEY: Key<u64> = Key::new(NS, "borrow over a wait");
+    let waits = |wait: &dyn Fn()| {
+        KEY.set(1);
+        KEY.with(|value| (wait(), assert_eq!(*value, 1)));
+        assert_eq!(KEY.cloned(), Some(2), "the key is the worker's");
+    };
+    with_a_job_on_top(waits, || KEY.set(2));
+    with_a_job_on_top(
+        |wait| _ = (KEY.set(1), KEY.with(|value| (wait(), assert_eq!(*value, 1)))),
+        || {
+            assert!(threadctx::exit_thread_ctx());
+        },
+    );
+}
+
+#[test]
+fn a_job_on_top_that_carries_brings_its_own_and_takes_it_away() {
+    static KEY: Key<u64> = Key::new(NS, "carries on top").inherit();
+    let waits = |wait: &dyn Fn()| {
+        KEY.set(1);
+        wait();
+        assert_eq!(KEY.cloned(), Some(1));
+        KEY.scope(5, || twin::join(|| assert_eq!(KEY.replace(6).as_deref(), Some(&5)), || ()));
+        assert_eq!(KEY.cloned(), Some(1));
+    };
+    with_a_job_on_top(waits, || {
+        assert_eq!(KEY.cloned(), Some(1), "a plain job finds what is there");
+        Snapshot::default().run(|| KEY.set(9));
+    });
 }
 
 #[test]
@@ -218,31 +357,27 @@ fn workers_are_listed_by_name_from_their_start_and_gone_when_the_pool_is() {
     assert_eq!(*ended.lock().unwrap(), 3);
 }
 
-/// Both jobs run at once, and so on two workers.
-#[test]
-fn jobs_of_a_scope_that_panic_leave_nothing_on_any_worker() {
-    static KEY: Key<u64> = Key::new(NS, "scope panics").inherit();
-    static OTHER: Key<u64> = Key::new(NS, "scope panics: other").inherit();
-    let own = Own::new(2, &KEY, &OTHER);
-    let meet = std::sync::Barrier::new(2);
-    let scope = || {
-        KEY.scope(7, || {
-            twin::scope(|scope| {
-                for _ in 0..2 {
-                    scope.spawn(|_| {
-                        meet.wait();
-                        assert_eq!((KEY.cloned(), OTHER.cloned()), (Some(7), None));
-                        OTHER.set(8);
-                        panic::resume_unwind(Box::new("payload"))
-                    });
-                }
-            });
-        });
-    };
-    for _ in 0..2 {
-        // `install` is one worker; the other one is free for the second job once the scope's closure waits for both.
-        let result = panic::catch_unwind(AssertUnwindSafe(|| twin::install(&own.pool, scope)));
-        assert_eq!(result.unwrap_err().downcast_ref(), Some(&"payload"));
-        own.is_untouched();
+thread_local! {
+    static WITNESS: Witness = const { Witness(RefCell::new(None)) };
+}
+
+/// Tells, as its thread's locals are dropped, in which state a context is by then.
+struct Witness(RefCell<Option<(ContextRef, mpsc::Sender<State>)>>);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        let (context, to) = self.0.take().unwrap();
+        to.send(context.state()).unwrap();
     }
+}
+
+#[test]
+fn a_worker_exits_as_it_stops_before_its_thread_locals_are_dropped() {
+    let pool = ThreadPoolBuilder::new().num_threads(2).register_workers().build().unwrap();
+    let (send, seen) = mpsc::channel();
+    pool.broadcast(|_| {
+        WITNESS.with(|witness| witness.0.replace(Some((get_thread_ctx().handle(), send.clone()))));
+    });
+    drop((pool, send));
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [State::Exited; 2]);
 }

@@ -3,21 +3,24 @@
 #![cfg(not(loom))]
 
 use std::{
+    cell::RefCell,
+    panic,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
     time::Duration,
 };
 
 use threadctx::{
-    FutureExt, Ident, Key, Snapshot, State, contexts, exit_thread_ctx, get_thread_ctx, tokio as twin,
-    tokio::BuilderExt,
+    ContextRef, FutureExt, Ident, Key, Snapshot, State, contexts, exit_thread_ctx, get_thread_ctx,
+    tokio as twin, tokio::BuilderExt,
 };
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Barrier, oneshot},
-    task::{JoinSet, LocalSet, yield_now},
+    task::{JoinHandle, JoinSet, LocalSet, yield_now},
 };
 
 const NS: &str = "tokio";
@@ -259,20 +262,126 @@ fn a_task_that_waits_is_listed_and_says_who_carries_it_when_it_runs() {
     });
 }
 
-/// A hook of the exit may still use the runtime that its thread is a worker of.
 #[test]
-fn a_workers_exit_runs_as_the_worker_stops_with_the_runtime_at_hand() {
-    use std::sync::Mutex;
-    static SEEN: Mutex<Vec<bool>> = Mutex::new(Vec::new());
-    let _hook = threadctx::on_thread_exit(|ctx| {
-        if ctx.handle().thread_name() == Some("stops") {
-            SEEN.lock().unwrap().push(tokio::runtime::Handle::try_current().is_ok());
+fn local_tasks_without_contexts_of_their_own_keep_their_scopes_apart() {
+    static USER: Key<&str> = Key::new(NS, "local scopes");
+    let handler = |name, turns| {
+        USER.scope_future(name, async move {
+            for _ in 0..turns {
+                yield_now().await;
+                assert_eq!(USER.cloned(), Some(name));
+            }
+            USER.cloned()
+        })
+    };
+    let local = LocalSet::new();
+    Builder::new_current_thread().build().unwrap().block_on(local.run_until(async {
+        for turns in [[1, 3], [3, 1]] {
+            let one = tokio::task::spawn_local(handler("alice", turns[0]));
+            let two = tokio::task::spawn_local(handler("bob", turns[1]));
+            assert_eq!((one.await.unwrap(), two.await.unwrap()), (Some("alice"), Some("bob")));
+            assert_eq!(USER.get(), None);
         }
-    });
-    let mut builder = Builder::new_multi_thread();
-    let runtime = builder.worker_threads(2).thread_name("stops").register_workers().build().unwrap();
-    runtime.block_on(runtime.spawn(async {})).unwrap();
+    }));
+}
+
+thread_local! {
+    static WITNESS: Witness = const { Witness(RefCell::new(None)) };
+}
+
+/// Tells, as its thread's locals are dropped, in which state a context is by then.
+struct Witness(RefCell<Option<(ContextRef, mpsc::Sender<State>)>>);
+
+impl Witness {
+    fn of_this_thread(to: &mpsc::Sender<State>) {
+        WITNESS.with(|witness| witness.0.replace(Some((get_thread_ctx().handle(), to.clone()))));
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        let (context, to) = self.0.take().unwrap();
+        to.send(context.state()).unwrap();
+    }
+}
+
+#[test]
+fn a_worker_exits_as_it_stops_before_its_thread_locals_are_dropped() {
+    let (send, seen) = mpsc::channel();
+    let runtime = Builder::new_multi_thread().worker_threads(1).register_workers().build().unwrap();
+    let (one, two) = (send.clone(), send);
+    runtime.block_on(runtime.spawn(async move { Witness::of_this_thread(&one) })).unwrap();
+    runtime.block_on(runtime.spawn_blocking(move || Witness::of_this_thread(&two))).unwrap();
     drop(runtime);
-    let seen = SEEN.lock().unwrap().clone();
-    assert_eq!(seen, [true, true], "of both workers");
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [State::Exited; 2]);
+}
+
+#[test]
+fn a_blocking_thread_that_stops_early_exits_though_the_runtime_goes_on() {
+    let mut builder = Builder::new_current_thread();
+    let runtime = builder.thread_keep_alive(Duration::from_millis(1)).register_workers().build().unwrap();
+    let (send, seen) = mpsc::channel();
+    for _ in 0..2 {
+        let send = send.clone();
+        let job = runtime.spawn_blocking(move || {
+            Witness::of_this_thread(&send);
+            get_thread_ctx().handle()
+        });
+        let context = runtime.block_on(job).unwrap();
+        assert_eq!(seen.recv_timeout(Duration::from_secs(60)), Ok(State::Exited));
+        assert!(threadctx::context(context.ident()).is_none());
+    }
+    drop(runtime);
+}
+
+#[test]
+fn a_second_blocking_job_on_another_thread_and_one_that_panics_leave_their_threads_as_they_were() {
+    static KEY: Key<u8> = Key::new(NS, "two threads").inherit();
+    let two_threads = Builder::new_current_thread().max_blocking_threads(2).build().unwrap();
+    // Runs a job on both threads at once, by the given spawn.
+    let on_both = async |spawn: &dyn Fn(Job) -> JoinHandle<Option<u8>>, job: fn() -> Option<u8>| {
+        let met = Arc::new(std::sync::Barrier::new(2));
+        let jobs = [Arc::clone(&met), met].map(|met| spawn(Box::new(move || (met.wait(), job()).1)));
+        let [one, two] = jobs;
+        [one.await, two.await]
+    };
+    two_threads.block_on(async {
+        let plain = |job: Job| tokio::task::spawn_blocking(job);
+        let carries = |job: Job| twin::spawn_blocking(job);
+        let fails = || {
+            KEY.set(6);
+            panic::resume_unwind(Box::new("expected"))
+        };
+        let seen = on_both(&plain, || KEY.replace(9).as_deref().copied()).await;
+        assert_eq!(seen.map(Result::unwrap), [None; 2]);
+        KEY.set(1);
+        let seen = on_both(&carries, || KEY.replace(5).as_deref().copied()).await;
+        assert_eq!(seen.map(Result::unwrap), [Some(1); 2]);
+        let seen = on_both(&carries, fails).await;
+        assert!(seen.iter().all(Result::is_err));
+        assert_eq!(on_both(&plain, || KEY.cloned()).await.map(Result::unwrap), [Some(9); 2]);
+        KEY.take();
+    });
+}
+
+type Job = Box<dyn FnOnce() -> Option<u8> + Send>;
+
+#[test]
+fn a_local_task_that_panics_leaves_nothing_and_a_second_one_has_its_own() {
+    static KEY: Key<u8> = Key::new(NS, "local panics").inherit();
+    let local = LocalSet::new();
+    Builder::new_current_thread().build().unwrap().block_on(local.run_until(async {
+        KEY.set(1);
+        let fails = twin::spawn_local(async {
+            KEY.set(2);
+            yield_now().await;
+            panic!("expected")
+        });
+        KEY.set(3);
+        let second = twin::spawn_local(async { (KEY.cloned(), yield_now().await, KEY.cloned()) });
+        KEY.take();
+        assert!(fails.await.unwrap_err().is_panic());
+        assert_eq!(second.await.unwrap(), (Some(3), (), Some(3)));
+        assert_eq!(KEY.get(), None);
+    }));
 }

@@ -110,6 +110,106 @@ fn of_several_ids_the_first_counts_and_the_services_own_is_replaced() {
     assert_eq!(response.headers().get_all("x-request-id").iter().collect::<Vec<_>>(), ["first"]);
 }
 
+/// Answers with all ids in the request's headers, and with the current one.
+async fn headers(request: Request<()>) -> Result<Response<String>, String> {
+    let all = request.headers().get_all("x-request-id").iter().map(|id| id.to_str().unwrap());
+    let all = all.collect::<Vec<_>>().join(",");
+    let current = get_current_request_id().unwrap();
+    let noted = request.extensions().get::<RequestId>().unwrap();
+    Ok(Response::new(format!("{all} {current} {noted}")))
+}
+
+#[test]
+fn the_id_is_in_the_requests_headers_whether_it_came_or_was_made_in_place_of_all_others() {
+    let cases: [&[(&str, &str)]; 6] = [
+        &[],
+        &[("x-request-id", "came")],
+        &[("x-request-id", "a forged one")],
+        &[("x-request-id", "came"), ("x-request-id", "second")],
+        &[("x-request-id", "came"), ("x-request-id", "second, forged")],
+        &[("x-request-id", "first, forged"), ("x-request-id", "second"), ("x-request-id", "third")],
+    ];
+    for ids in cases {
+        let answer = RequestLayer::new().layer(ServiceFn(headers)).call(request(ids));
+        let response = block_on(answer).unwrap();
+        let id = id_of(&response);
+        assert_eq!(*response.body(), format!("{id} {id} {id}"));
+        let came = ids.first().is_some_and(|(_, id)| *id == "came");
+        assert_eq!(id == "came", came, "{ids:?}");
+    }
+}
+
+#[test]
+fn hooks_and_names_find_the_id_in_the_headers_too() {
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (in_hook, in_name) = (Arc::clone(&seen), Arc::clone(&seen));
+    let note = |seen: &Mutex<Vec<String>>, parts: &http::request::Parts| {
+        seen.lock().unwrap().push(parts.headers["x-request-id"].to_str().unwrap().to_owned());
+    };
+    let layer = RequestLayer::new()
+        .on_request(move |parts| note(&in_hook, parts))
+        .named_by(move |parts| (note(&in_name, parts), String::new()).1);
+    let response = ask(&layer, &[("x-request-id", "a forged one")]);
+    let id = id_of(&response).to_owned();
+    assert_eq!(*seen.lock().unwrap(), [id.clone(), id]);
+}
+
+#[test]
+fn of_two_layers_one_inside_the_other_both_have_the_outer_ones_id() {
+    let other = || RequestLayer::new().header(HeaderName::from_static("x-trace"));
+    for came in [None, Some("came"), Some("a forged one")] {
+        let ids: Vec<_> = came.map(|id| ("x-request-id", id)).into_iter().collect();
+        let two =
+            RequestLayer::new().layer(RequestLayer::new().layer(ServiceFn(headers))).call(request(&ids));
+        let response = block_on(two).unwrap();
+        let id = id_of(&response);
+        assert_eq!(*response.body(), format!("{id} {id} {id}"));
+        assert_eq!(response.headers().get_all("x-request-id").iter().count(), 1);
+        // The inner one by another header, where none comes.
+        let two = RequestLayer::new().layer(other().layer(ServiceFn(headers))).call(request(&ids));
+        let response = block_on(two).unwrap();
+        let id = id_of(&response);
+        assert_eq!(*response.body(), format!("{id} {id} {id}"));
+        assert_eq!(response.headers()["x-trace"], id);
+    }
+    // One comes by either header: the innermost layer's counts inside, and each header keeps its own.
+    let both = request(&[("x-request-id", "outer"), ("x-trace", "inner")]);
+    let response = block_on(RequestLayer::new().layer(other().layer(ServiceFn(headers))).call(both)).unwrap();
+    assert_eq!(response.body(), "outer inner inner");
+    assert_eq!((id_of(&response), &response.headers()["x-trace"]), ("outer", &"inner".parse().unwrap()));
+}
+
+#[test]
+fn an_id_has_no_other_bytes_than_it_may_at_both_ends_and_inside() {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:/+=@".contains(&byte);
+    for byte in 0..=u8::MAX {
+        let texts = [vec![byte], vec![byte, b'a'], vec![b'a', byte], vec![b'a', byte, b'a']];
+        for text in texts {
+            let parsed = std::str::from_utf8(&text).ok().and_then(RequestId::parse);
+            assert_eq!(parsed.is_some(), is_allowed(byte), "{text:?}");
+            // As it comes, be it text or not.
+            let Ok(value) = HeaderValue::from_bytes(&text) else { continue };
+            let mut request = Request::new(());
+            request.headers_mut().insert("x-request-id", value.clone());
+            let response = block_on(RequestLayer::new().layer(ServiceFn(echo)).call(request)).unwrap();
+            assert_eq!(response.headers()["x-request-id"] == value, is_allowed(byte), "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn hooks_run_in_the_order_in_which_they_were_added() {
+    let seen: Arc<Mutex<Vec<u32>>> = Arc::default();
+    let layer = (1..=3).fold(RequestLayer::new(), |layer, number| {
+        let seen = Arc::clone(&seen);
+        layer.on_request(move |_| seen.lock().unwrap().push(number))
+    });
+    for _ in 0..2 {
+        ask(&layer, &[]);
+        assert_eq!(std::mem::take(&mut *seen.lock().unwrap()), [1, 2, 3]);
+    }
+}
+
 #[test]
 fn another_header_may_be_the_one() {
     let layer = RequestLayer::new().header(HeaderName::from_static("x-trace"));

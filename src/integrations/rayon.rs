@@ -5,8 +5,17 @@
 //! panic. What a job sets under a key that does not inherit is the worker's, and stays with it: that is what such keys are
 //! for (buffers, counts). rayon's own calls carry nothing.
 //!
-//! A worker that waits, in a [`join`] say, may run another job in between. One that was started through here brings its own
-//! values; a plain one finds those of the job that waits.
+//! # Jobs inside jobs
+//!
+//! A worker that waits for another job (in [`join`], [`scope`], [`install`] or a parallel iterator) runs other jobs meanwhile, on
+//! top of the one that waits. A job that was started through here brings its own inheriting values and takes them away again; a
+//! plain one finds those of the job that waits. Keys that do not inherit are the worker's, and so shared by both. Therefore:
+//!
+//! - Do not wait inside the closure of [`Key::update`](crate::Key::update): if the other job updates the same key, what it wrote is
+//!   lost, also for a key that keeps a total. It is counted in [`stats`](crate::stats()) (`updates_lost`). Wait first, then update.
+//! - Do not wait between a read and the write that depends on it, nor rely on a value of the worker's over a wait.
+//! - Do not call [`exit_thread_ctx`] in a job: it ends the worker's context under the jobs that wait further down.
+//! - A value that is borrowed by [`Key::with`](crate::Key::with) over a wait stays as it is, whatever the other job does.
 //!
 //! Parallel iterators hand out pieces of their work by themselves. Capture before, and enter in each piece:
 //!

@@ -156,9 +156,16 @@ type NameOf = Arc<dyn Fn(&Parts) -> String + Send + Sync>;
 
 /// Gives each request a context of its own: see [the module](self).
 ///
-/// An incoming `x-request-id` is kept if it is a [`RequestId`], else one is made. The id is put on the request, in place of all that
-/// came with it, and on the response, in place of any that the service has put there. So layers inside one another agree on one
-/// id. An answer that a layer outside of this one gives by itself (a timeout, a panic catcher) carries none.
+/// An incoming `x-request-id` is kept if it is a [`RequestId`], else one is made. The request's headers have it in place of all
+/// that came, its extensions have it as a [`RequestId`], and the response has it in place of any that the service has put there.
+/// So the service, its logs, the services it calls with these headers and the client agree. A layer inside another one takes
+/// over the outer one's id.
+///
+/// # Order of layers
+///
+/// Make this the outermost layer. A response that a layer further out makes itself carries no id, and its code runs outside the
+/// request's context: that of a timeout, a limit or a panic catcher around this layer. Inside this layer they do. An error of the
+/// service is handed on as it is: where it is turned into a response further out, that has no id either.
 ///
 /// ```
 /// use threadctx::tower::RequestLayer;
@@ -223,6 +230,13 @@ impl RequestLayer {
     pub fn named_by(self, name: impl Fn(&Parts) -> String + Send + Sync + 'static) -> Self {
         Self { name_of: Some(Arc::new(name)), ..self }
     }
+
+    /// The id that came in the header, else that of a layer further out, else a new one.
+    fn identify(&self, request: &Parts) -> RequestId {
+        let incoming = request.headers.get(&self.header).and_then(|id| id.to_str().ok());
+        let outer = || request.extensions.get().cloned();
+        incoming.and_then(RequestId::parse).or_else(outer).unwrap_or_else(RequestId::made)
+    }
 }
 
 impl fmt::Debug for RequestLayer {
@@ -271,12 +285,12 @@ where
     fn call(&mut self, request: Request<B>) -> ResponseFuture<S::Future> {
         let Self { inner, layer } = self;
         let (mut parts, body) = request.into_parts();
-        let incoming = parts.headers.get(&layer.header).and_then(|id| id.to_str().ok());
-        let id = incoming.and_then(RequestId::parse).unwrap_or_else(RequestId::made);
+        let id = layer.identify(&parts);
         let value =
             HeaderValue::from_str(id.as_str()).expect("an id has only characters that a header may have");
-        // In place of all that came: what the service finds there, or another layer inside this one, is the id.
-        parts.headers.insert(&layer.header, value.clone());
+        // In place of all that came: the service must not meet one that was refused.
+        parts.headers.insert(layer.header.clone(), value.clone());
+        parts.extensions.insert(id.clone());
         let name = layer.name_of.as_ref().map(|name| name(&parts));
         let answer = InContext::begin(Snapshot::default(), || {
             REQUEST_ID.set(id);

@@ -239,8 +239,8 @@ impl<'a> OwnedRaw<'a> {
         self.slot
     }
 
-    pub(crate) fn context(&self) -> &'a Context {
-        self.owner.context()
+    pub(crate) fn owner(&self) -> Owner<'a> {
+        self.owner
     }
 
     /// Another count of the value.

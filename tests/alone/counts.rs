@@ -1,10 +1,15 @@
 //! `stats()` to the last one.
 
-use std::{panic, thread};
+use std::{panic, sync::Arc, thread};
 
-use threadctx::{Key, Stats, exit_thread_ctx, get_thread_ctx, on_thread_exit, on_thread_start, stats};
+use threadctx::{
+    FutureExt, Key, Snapshot, Stats, exit_thread_ctx, get_thread_ctx, on_thread_exit, on_thread_start, stats,
+};
 
-use crate::{alone, support::last::after_the_exit};
+use crate::{
+    alone,
+    support::{executor::block_on, last::after_the_exit},
+};
 
 /// What `code`, run on a thread of its own, adds to the figures.
 fn added(code: impl FnOnce() + Send + 'static) -> Stats {
@@ -20,6 +25,8 @@ fn added(code: impl FnOnce() + Send + 'static) -> Stats {
     added.refused = after.refused - before.refused;
     added.hooks_refused = after.hooks_refused - before.hooks_refused;
     added.scopes_misplaced = after.scopes_misplaced - before.scopes_misplaced;
+    added.scopes_out_of_order = after.scopes_out_of_order - before.scopes_out_of_order;
+    added.updates_lost = after.updates_lost - before.updates_lost;
     added.left_over = after.left_over - before.left_over;
     added
 }
@@ -115,6 +122,89 @@ fn a_scope_that_ends_after_its_context_is_counted() {
             added,
             one_life_and(|stats| (stats.scopes_misplaced, stats.registered, stats.exited) = (2, 2, 2))
         );
+    });
+}
+
+#[test]
+fn what_is_written_inside_an_update_of_its_key_and_lost_is_counted_once_for_each_update_that_wins() {
+    static KEY: Key<u8> = Key::new("counts", "update").init(|| 0);
+    static OTHER: Key<u8> = Key::new("counts", "update: other").init(|| 0);
+    fn lost(number: u64, code: impl Fn(&mut u8) + Send + 'static) {
+        let added = added(move || _ = KEY.update(|value| code(value)));
+        assert_eq!(added, one_life_and(|stats| stats.updates_lost = number));
+    }
+    alone(|| {
+        lost(1, |_| _ = KEY.update(|inner| *inner += 1));
+        lost(1, |_| _ = (KEY.get(), KEY.update(|inner| *inner += 1)));
+        lost(1, |_| (0..5).for_each(|n| KEY.set(n)));
+        lost(1, |_| _ = KEY.replace(1));
+        lost(2, |_| _ = KEY.update(|_| KEY.update(|inner| *inner += 1)));
+        lost(1, |_| _ = OTHER.update(|_| KEY.update(|inner| *inner += 1)));
+        lost(1, |_| _ = KEY.with(|_| KEY.update(|inner| *inner += 1)));
+        lost(0, |outer| *outer += 1);
+        lost(0, |_| _ = (KEY.get(), KEY.cloned(), KEY.with(|_| ())));
+        lost(0, |_| _ = OTHER.update(|other| *other += 1));
+        lost(0, |_| KEY.scope(7, || _ = KEY.update(|inner| *inner += 1)));
+        lost(0, |_| _ = KEY.take());
+        lost(0, |_| _ = panic::catch_unwind(|| KEY.update(|_| panic!("expected"))));
+        lost(0, |_| _ = std::thread::spawn(|| ()).join());
+    });
+}
+
+#[test]
+fn the_values_that_snapshots_hold_are_counted_for_as_long_as_they_do() {
+    static ONE: Key<Arc<()>> = Key::new("counts", "snapshot: one").inherit();
+    static TWO: Key<u8> = Key::new("counts", "snapshot: two").inherit();
+    static STAYS: Key<u8> = Key::new("counts", "snapshot: stays");
+    fn held() -> u64 {
+        stats().snapshot_values
+    }
+    alone(|| {
+        let value = Arc::new(());
+        let given = Arc::clone(&value);
+        let taken = thread::spawn(move || {
+            ONE.set(given);
+            TWO.set(1);
+            STAYS.set(1);
+            Snapshot::capture()
+        });
+        let taken = taken.join().unwrap();
+        assert_eq!((stats().live, Arc::strong_count(&value), held()), (0, 2, 2), "it outlives its thread");
+        let again = taken.run(|| ((TWO.take(), Snapshot::capture()).1, held()));
+        assert_eq!(again.1, 3, "of two snapshots each counts");
+        drop(again);
+        let copy = taken.clone();
+        assert_eq!((held(), copy.run(held), copy.wrap(held)()), (2, 2, 2), "of a clone nothing");
+        assert_eq!(held(), 2, "the last clone is left");
+        drop(taken);
+        assert_eq!((held(), Arc::strong_count(&value)), (0, 1));
+        assert_eq!((Snapshot::capture().is_empty(), held()), (true, 0));
+
+        TWO.set(1);
+        let task = async { held() }.in_context();
+        assert_eq!((held(), block_on(task)), (0, 0), "what a task begins with is its own");
+        assert_eq!(threadctx::spawn(held).join().unwrap(), 0);
+        let shared = Snapshot::capture();
+        let task = async { held() }.in_context_of(shared.clone());
+        assert_eq!((held(), block_on(task), held()), (1, 1, 1));
+        drop(shared);
+        assert_eq!(held(), 0);
+    });
+}
+
+#[test]
+fn the_values_of_a_snapshot_count_no_more_after_a_panic_in_its_drop_or_in_its_job() {
+    static BOMB: Key<Bomb> = Key::new("counts", "snapshot: bomb").inherit();
+    static OTHER: Key<u8> = Key::new("counts", "snapshot: other").inherit();
+    alone(|| {
+        let taken = BOMB.scope(Bomb, || OTHER.scope(1, Snapshot::capture));
+        assert_eq!(stats().snapshot_values, 2);
+        drop(taken);
+        assert_eq!(stats().snapshot_values, 0);
+        let job = OTHER.scope(1, Snapshot::capture).wrap(|| panic!("expected"));
+        assert_eq!(stats().snapshot_values, 1);
+        assert!(panic::catch_unwind(panic::AssertUnwindSafe(job)).is_err());
+        assert_eq!(stats().snapshot_values, 0);
     });
 }
 

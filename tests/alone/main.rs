@@ -10,11 +10,14 @@ mod counts;
 mod crosswise;
 mod hooks;
 mod nested_dump;
+mod scopes;
 
 use std::sync::{Mutex, PoisonError};
 
 #[path = "../support"]
 mod support {
+    #[allow(dead_code, reason = "half of it is for other tests")]
+    pub(crate) mod executor;
     pub(crate) mod last;
     pub(crate) mod patience;
     pub(crate) mod watchdog;

@@ -1,5 +1,13 @@
 //! Accessors: a module exports what it likes of a key that others do not see.
 
+use std::{
+    panic::{self, AssertUnwindSafe},
+    pin::pin,
+    task::Poll,
+};
+
+use crate::support::executor::{pause, poll_once};
+
 /// Has the key, and says what of it others may do.
 mod identity {
     use threadctx::{Key, accessors};
@@ -23,7 +31,14 @@ mod identity {
         }
         /// How often it was tried: any part may be left out, in any order, with or without a comma at the end.
         TRIES: u32 { set: pub(super) set_tries, get: pub(super) tries }
-        PAGE: u32 { enter: pub(super) enter_page, cloned: pub(super) page }
+        PAGE: u32 {
+            enter: pub(super) enter_page,
+            cloned: pub(super) page,
+            scope: pub(super) on_page,
+            scope_future: pub(super) on_page_async,
+            with: pub(super) with_page,
+            take: pub(super) close_page,
+        }
         QUIET: u32 { get: private_and_unused_outside }
     }
 
@@ -94,18 +109,54 @@ fn a_guard_puts_back_what_was_there_and_a_clone_is_the_callers() {
 }
 
 #[test]
-fn a_scope_of_an_accessor_puts_back_what_was_there_when_its_closure_panics() {
-    static VALUE: threadctx::Key<u8> = threadctx::Key::new("accessors", "scope panics");
-    threadctx::accessors! {
-        VALUE: u8 { set: set_value, cloned: value, scope: with_value }
+fn a_scope_puts_back_what_was_there_on_a_panic_on_return_and_of_two_the_right_one() {
+    for before in [None, Some(1)] {
+        let _before = before.map(identity::enter_page);
+        let unwound = panic::catch_unwind(|| identity::on_page(2, || panic::panic_any(77_u64)));
+        assert_eq!(*unwound.unwrap_err().downcast::<u64>().unwrap(), 77);
+        assert_eq!(identity::page(), before);
+        assert_eq!(identity::on_page(2, || identity::on_page(3, identity::page)), Some(3));
+        let inner =
+            || (panic::catch_unwind(|| identity::on_page(3, || panic!("expected"))), identity::page()).1;
+        assert_eq!(identity::on_page(2, inner), Some(2));
+        assert_eq!(identity::page(), before);
     }
-    crate::support::worker::Worker::start().run(|| {
-        let panics =
-            || std::panic::catch_unwind(|| with_value(2, || std::panic::resume_unwind(Box::new("expected"))));
-        assert!(panics().is_err());
-        assert_eq!(value(), None);
-        set_value(1);
-        assert!(panics().is_err());
-        assert_eq!(value(), Some(1));
-    });
+}
+
+#[test]
+fn a_guard_puts_back_what_was_there_on_a_panic() {
+    for before in [None, Some(1)] {
+        let _before = before.map(identity::enter_page);
+        let unwound = panic::catch_unwind(|| {
+            let _two = identity::enter_page(2);
+            let _three = identity::enter_page(3);
+            panic!("expected")
+        });
+        assert!(unwound.is_err());
+        assert_eq!(identity::page(), before);
+    }
+}
+
+#[test]
+fn a_panic_in_a_closure_with_the_value_leaves_the_value_as_it_was() {
+    let _page = identity::enter_page(1);
+    assert!(panic::catch_unwind(|| identity::with_page(|_| panic!("expected"))).is_err());
+    assert_eq!((identity::page(), identity::with_page(|page| *page)), (Some(1), Some(1)));
+    assert_eq!(identity::close_page().as_deref(), Some(&1));
+    assert_eq!((identity::close_page(), identity::with_page(|page| *page)), (None, None));
+}
+
+#[test]
+fn a_future_has_the_value_in_each_poll_and_not_in_between_nor_after_a_panic() {
+    let steps = async { (identity::page(), pause().await, identity::page()) };
+    let mut future = pin!(identity::on_page_async(1, steps));
+    assert!(poll_once(future.as_mut()).is_pending());
+    assert_eq!(identity::page(), None);
+    assert_eq!(poll_once(future.as_mut()), Poll::Ready((Some(1), (), Some(1))));
+    let mut fails = pin!(identity::on_page_async(2, async { panic!("expected") }));
+    assert!(
+        panic::catch_unwind(AssertUnwindSafe(|| poll_once::<dyn Future<Output = ()>>(fails.as_mut())))
+            .is_err()
+    );
+    assert_eq!(identity::page(), None);
 }

@@ -9,8 +9,10 @@ use std::{
 use serde::Serialize;
 use threadctx::{
     AccessError, ContextRef, Dump, DumpOptions, HookGuard, Ident, Key, Namespace, NamespaceRef, Refused,
-    Scope, State, Stats, TaskId, ThreadCtx, TypeMismatch, get_thread_ctx,
+    Scope, State, Stats, TaskId, ThreadCtx, TypeMismatch, get_thread_ctx, try_get_thread_ctx,
 };
+
+use crate::support::last::after_the_exit;
 
 /// Has nothing but what a value needs.
 struct Plain;
@@ -81,6 +83,34 @@ fn a_refused_value_is_not_in_the_errors_own_text() {
     let refused = namespace.insert("kept from logs", "a secret".to_owned()).unwrap_err();
     assert!(!format!("{refused} {refused:?}").contains("a secret"));
     assert_eq!(refused.into_value(), "a secret");
+}
+
+#[test]
+fn an_error_says_everything_by_itself_and_has_no_source_that_would_say_it_again() {
+    static KEY: Key<Plain> = Key::new("errors", "sources");
+    let namespace = get_thread_ctx().namespace("errors");
+    namespace.insert_opaque("sources", 1_u8).unwrap();
+    let mismatch = namespace.get::<String>("sources").unwrap_err();
+    let by_name = namespace.insert_opaque("sources", Plain).map(drop).unwrap_err();
+    let by_key = KEY.try_set(Plain).unwrap_err();
+    let (send, late) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        after_the_exit(move || {
+            let refused = KEY.try_set(Plain).unwrap_err();
+            send.send((refused, try_get_thread_ctx().unwrap_err())).unwrap();
+        });
+    });
+    let (late, gone) = late.recv().unwrap();
+    let errors: [&(dyn Error + 'static); 5] = [&mismatch, &by_name, &by_key, &late, &gone];
+    for error in errors {
+        // None has a source, and each says everything.
+        assert!(error.source().is_none(), "{error}");
+    }
+    for (refused, reason) in [(by_name, "errors.rs"), (by_key, "errors.rs"), (late, &*gone.to_string())] {
+        let text = refused.to_string();
+        assert!(text.starts_with("the value was not stored: ") && text.contains(reason), "{text}");
+        assert_eq!(text.matches(" was not stored").count(), 1);
+    }
 }
 
 #[test]

@@ -109,6 +109,32 @@ fn every_other_call_of_a_key_of_the_wrong_type_panics_with_the_same_text() {
 }
 
 #[test]
+fn try_set_of_a_key_of_the_wrong_type_hands_the_value_back_with_the_error() {
+    static RIGHT: Key<u8> = Key::new(NS, "right try_set");
+    static WRONG: Key<String> = Key::new(NS, "right try_set");
+    RIGHT.set(1);
+    let refused = WRONG.try_set("precious".to_owned()).unwrap_err();
+    assert!(refused.is_wrong_type() && !refused.is_gone());
+    assert_eq!(refused.to_string(), format!("the value was not stored: {}", WRONG.check().unwrap_err()));
+    assert_eq!(refused.into_value(), "precious");
+    assert_eq!(RIGHT.cloned(), Some(1));
+}
+
+#[test]
+fn try_set_under_a_name_of_another_type_hands_the_value_back_until_the_name_is_free() {
+    static KEY: Key<u8> = Key::new(NS, "named otherwise");
+    let namespace = get_thread_ctx().namespace(NS);
+    namespace.insert("named otherwise", "text").unwrap();
+    let refused = KEY.try_set(7).unwrap_err();
+    assert!(refused.is_wrong_type());
+    assert_eq!(refused.into_value(), 7);
+    assert_eq!(namespace.get::<&str>("named otherwise").unwrap().as_deref(), Some(&"text"));
+    assert!(namespace.remove("named otherwise"));
+    assert!(KEY.try_set(7).is_ok());
+    assert_eq!(KEY.cloned(), Some(7));
+}
+
+#[test]
 fn the_total_of_a_key_of_the_wrong_type_panics_too() {
     static RIGHT: Key<u8> = Key::new(NS, "right total").keep_total(|one, other| one + other);
     static WRONG: Key<u16> = Key::new(NS, "right total").keep_total(|one, other| one + other);

@@ -17,6 +17,7 @@ mod names;
 mod reads;
 mod reentrancy;
 mod registry;
+mod scope_futures;
 mod scopes;
 mod snapshots;
 mod spawns;
