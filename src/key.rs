@@ -266,8 +266,14 @@ impl<T: Send + Sync + 'static> Key<T> {
     #[cold]
     #[inline(never)]
     fn find_for<R>(&'static self, f: impl FnOnce(&T) -> R) -> Option<R> {
-        let value = current::borrow(self.place.get()).or_else(|| self.find())?;
+        let value = self.borrow_or_find()?;
         Some(f(&value))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn borrow_or_find(&'static self) -> Option<Borrowed<T>> {
+        current::borrow(self.place.get()).or_else(|| self.find())
     }
 
     /// Another count of the value, to keep or to send.
@@ -392,14 +398,13 @@ impl<T: Send + Sync + 'static> Key<T> {
         T: Clone,
     {
         // Borrowed while `f` runs, so that a write meanwhile puts another value in place, which can be seen.
-        let (value, result, is_lost) = self.with(|found| {
-            let mut value = found.clone();
-            let result = f(&mut value);
-            (value, result, self.holds_other_than(found))
-        })?;
-        if is_lost {
-            stats::count(|counters| &counters.updates_lost);
+        let found = current::borrow_alone(self.place.get()).or_else(|| self.borrow_or_find())?;
+        let mut value = T::clone(&found);
+        let result = f(&mut value);
+        if found.is_replaced() {
+            count_lost_update();
         }
+        drop(found);
         self.set(value);
         Some(result)
     }
@@ -656,12 +661,6 @@ impl<T: Send + Sync + 'static> Key<T> {
         None
     }
 
-    /// Whether another value than `found`, which is borrowed, is in place.
-    fn holds_other_than(&'static self, found: &T) -> bool {
-        let look = |present: &T| !std::ptr::eq(present, found);
-        current::owner(|owner| owner.slot(self.place.get())?.peek(look)).flatten() == Some(true)
-    }
-
     #[inline]
     fn get_present(&'static self) -> Option<Arc<T>> {
         current::get(self.place.get())
@@ -819,6 +818,11 @@ impl<T: Send + Sync + 'static> Drop for Initialising<T> {
             }
         });
     }
+}
+
+#[cold]
+fn count_lost_update() {
+    stats::count(|counters| &counters.updates_lost);
 }
 
 /// What a write displaced, once nothing of ours is held any more.

@@ -56,7 +56,17 @@ pub(crate) struct OpenScopes(Vec<OpenScope>);
 impl OpenScopes {
     /// Ends a scope, and all later ones that set a key of its, since their values are no longer in place. Returns those;
     /// `None` if the scope was ended in this way itself.
+    #[inline]
     fn end(&mut self, number: u64) -> Option<Vec<OpenScope>> {
+        if self.0.last().is_some_and(|last| last.number == number) {
+            self.0.pop();
+            return Some(Vec::new());
+        }
+        self.end_out_of_order(number)
+    }
+
+    #[cold]
+    fn end_out_of_order(&mut self, number: u64) -> Option<Vec<OpenScope>> {
         let at = self.0.iter().rposition(|open| open.number == number)?;
         let later = self.0.split_off(at + 1);
         let covers = self.0.pop()?.covers;
@@ -69,6 +79,7 @@ impl OpenScopes {
 
 impl Owner<'_> {
     /// Notes that a scope begins.
+    #[inline]
     pub(crate) fn begin_scope(self, covers: Covers) -> ScopeId {
         let number = self.next_fill();
         self.with_scopes(|scopes| scopes.0.push(OpenScope { number, covers }));
@@ -82,6 +93,7 @@ impl Owner<'_> {
 
     /// Notes that a scope of this context ends. Returns the later ones of its keys that were still open, which end with it;
     /// `None` if it ended like that itself.
+    #[inline]
     pub(crate) fn end_scope(self, scope: ScopeId) -> Option<Vec<OpenScope>> {
         self.with_scopes(|scopes| scopes.end(scope.number))
     }
@@ -93,11 +105,17 @@ impl Owner<'_> {
         }
     }
 
+    #[inline]
     fn with_scopes<R>(self, code: impl FnOnce(&mut OpenScopes) -> R) -> R {
         let cell = &self.own().scopes;
-        let mut scopes = cell.take().unwrap_or_default();
+        let mut scopes = cell.take().unwrap_or_else(none_yet);
         let result = code(&mut scopes);
         cell.set(Some(scopes));
         result
     }
+}
+
+#[cold]
+fn none_yet() -> Box<OpenScopes> {
+    Box::default()
 }

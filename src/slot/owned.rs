@@ -463,6 +463,18 @@ pub(crate) struct Borrowed<T> {
     context: NonNull<Context>,
 }
 
+impl<T> Borrowed<T> {
+    /// Whether the slot has another value by now: a write went past the borrow.
+    #[inline]
+    pub(crate) fn is_replaced(&self) -> bool {
+        // SAFETY: the slot lives in its context, which exit keeps while a borrow is counted (`Owner::park`).
+        let slot = unsafe { self.slot.as_ref() };
+        // Relaxed: the owner stored it.
+        let present = slot.value.load(Ordering::Relaxed);
+        present != self.value.as_ptr().cast() && !present.is_null()
+    }
+}
+
 impl<T> Deref for Borrowed<T> {
     type Target = T;
 
