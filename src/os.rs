@@ -160,14 +160,14 @@ mod unix {
     impl io::Write for Stderr {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.wait()?;
-            // A pipe that takes something takes as much as this without blocking, and takes it in one piece.
-            let piece = bytes.len().min(libc::PIPE_BUF);
-            // SAFETY: the pointer and the length are those of the bytes, or of their beginning.
-            let written = unsafe { libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), piece) };
-            match usize::try_from(written) {
-                Ok(written) => Ok(written),
-                Err(_) => Err(interrupted_if_full(io::Error::last_os_error())),
-            }
+            let written = match stderr_kind() {
+                libc::S_IFIFO => write_pipe(bytes),
+                libc::S_IFSOCK => write_socket(bytes),
+                // Only for the next byte is it sure that a terminal has room.
+                libc::S_IFCHR => write(&bytes[..bytes.len().min(1)]),
+                _ => write(bytes),
+            };
+            written.map_err(interrupted_if_full)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -175,8 +175,61 @@ mod unix {
         }
     }
 
-    /// Where standard error does not block, another writer may have filled it meanwhile: that is an interruption, after which the
-    /// write is tried again.
+    /// What kind of file standard error is.
+    fn stderr_kind() -> libc::mode_t {
+        let mut file = MaybeUninit::<libc::stat>::zeroed();
+        // SAFETY: the pointer is to a stat of ours. If the call fails, it stays zeroed.
+        unsafe { libc::fstat(libc::STDERR_FILENO, file.as_mut_ptr()) };
+        // SAFETY: zeroed, a stat is valid.
+        unsafe { file.assume_init() }.st_mode & libc::S_IFMT
+    }
+
+    fn write(bytes: &[u8]) -> io::Result<usize> {
+        // SAFETY: the pointer and the length are those of the bytes.
+        let written = unsafe { libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), bytes.len()) };
+        usize::try_from(written).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Takes what the pipe has room for now. `poll` says "writable" to each of several writers, though there is room for one of
+    /// them: a plain write would hold up the others.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fn write_pipe(bytes: &[u8]) -> io::Result<usize> {
+        let piece = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        // SAFETY: the pointer is to one entry, whose pointer and length are those of the bytes; they are only read.
+        let written = unsafe { libc::pwritev2(libc::STDERR_FILENO, &piece, 1, -1, libc::RWF_NOWAIT) };
+        usize::try_from(written).or_else(|_| match io::Error::last_os_error() {
+            // An older kernel.
+            error if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => {
+                write_page(bytes)
+            }
+            error => Err(error),
+        })
+    }
+
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    fn write_pipe(bytes: &[u8]) -> io::Result<usize> {
+        write_page(bytes)
+    }
+
+    /// A pipe that takes something takes as much as this without blocking, unless another writer is faster.
+    fn write_page(bytes: &[u8]) -> io::Result<usize> {
+        write(&bytes[..bytes.len().min(libc::PIPE_BUF)])
+    }
+
+    fn write_socket(bytes: &[u8]) -> io::Result<usize> {
+        // SAFETY: the pointer and the length are those of the bytes.
+        let sent = unsafe {
+            libc::send(
+                libc::STDERR_FILENO,
+                bytes.as_ptr().cast(),
+                bytes.len(),
+                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+            )
+        };
+        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Another writer may have filled it meanwhile: that is an interruption, after which the write is tried again.
     fn interrupted_if_full(error: io::Error) -> io::Error {
         if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::Interrupted.into() } else { error }
     }

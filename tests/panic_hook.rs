@@ -583,9 +583,9 @@ fn it_takes_no_context_and_gives_a_renderers_back() {
     });
 }
 
-/// Standard error of this process becomes a pipe that takes nothing more, and that is never read.
+/// Standard error of this process becomes a pipe that takes nothing more. Gives the end to read from.
 #[expect(unsafe_code, reason = "calls into the C library")]
-fn fill_standard_error() {
+fn fill_standard_error() -> i32 {
     let mut ends = [0; 2];
     // SAFETY: the pointer is to two numbers.
     assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
@@ -599,6 +599,7 @@ fn fill_standard_error() {
     unsafe { libc::fcntl(ends[1], libc::F_SETFL, 0) };
     // SAFETY: two numbers.
     assert_eq!(unsafe { libc::dup2(ends[1], libc::STDERR_FILENO) }, libc::STDERR_FILENO);
+    ends[0]
 }
 
 #[test]
@@ -707,4 +708,105 @@ fn a_budget_bounds_the_lines_about_others_too() {
         others.into_iter().for_each(|other| other.join().unwrap());
     };
     ends(0).alone_then(body, |text| assert!(text.contains("and 20 more, left out"), "{text}"));
+}
+
+/// Contexts whose lines make a report as long as a page.
+fn with_many_others(code: impl FnOnce()) {
+    let (over, wait) = mpsc::channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    let begun = Arc::new(Barrier::new(101));
+    let others: Vec<_> = (0..100)
+        .map(|_| {
+            let (wait, begun) = (Arc::clone(&wait), Arc::clone(&begun));
+            thread::spawn(move || {
+                get_thread_ctx();
+                begun.wait();
+                let _ = wait.lock().unwrap().recv();
+            })
+        })
+        .collect();
+    begun.wait();
+    code();
+    drop(over);
+    others.into_iter().for_each(|other| other.join().unwrap());
+}
+
+/// Never comes back from a write.
+struct Waits;
+
+impl io::Write for Waits {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        loop {
+            thread::park();
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A pipe tells each of several writers that it takes something, though it has room for one of them only.
+#[expect(unsafe_code, reason = "calls into the C library")]
+#[test]
+fn threads_that_write_at_once_to_a_standard_error_with_little_room_are_not_held() {
+    alone(|| {
+        panic::set_hook(Box::new(|_| ()));
+        panic_hook().budget(Duration::ZERO).to(Waits).expect("it can be installed").forever();
+        let read = fill_standard_error();
+        // It wakes all that wait to write, and has room for one.
+        let take_a_page = || {
+            let mut page = [0_u8; 4_096];
+            // SAFETY: the pointer and the length are those of the page.
+            assert!(unsafe { libc::read(read, page.as_mut_ptr().cast(), page.len()) } > 0);
+        };
+        with_many_others(|| {
+            for _ in 0..4 {
+                let started = Instant::now();
+                let storm: Vec<_> = (0..16).map(|_| thread::spawn(|| panic!("expected"))).collect();
+                // By now they wait, and none has given up yet.
+                thread::sleep(Duration::from_millis(60));
+                take_a_page();
+                storm.into_iter().for_each(|thread| assert!(thread.join().is_err()));
+                let took = started.elapsed();
+                assert!(took < Duration::from_secs(3) * patience::patience(), "{took:?}");
+            }
+        });
+    });
+}
+
+/// The other side of a terminal does not read, as that of a session that was suspended.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "calls into the C library")]
+#[test]
+fn a_terminal_that_takes_nothing_holds_no_panicking_thread() {
+    use std::os::fd::AsRawFd;
+    alone(|| {
+        panic::set_hook(Box::new(|_| ()));
+        panic_hook().budget(Duration::ZERO).to(Waits).expect("it can be installed").forever();
+        let open = |path: &str| std::fs::OpenOptions::new().read(true).write(true).open(path);
+        let master = open("/dev/ptmx").expect("the system has terminals to give");
+        let mut name = [0; 64];
+        // SAFETY: a number.
+        assert_eq!(unsafe { libc::unlockpt(master.as_raw_fd()) }, 0);
+        // SAFETY: the pointer and the length are those of the buffer.
+        assert_eq!(unsafe { libc::ptsname_r(master.as_raw_fd(), name.as_mut_ptr(), name.len()) }, 0);
+        // SAFETY: the call has put a text there that ends with a zero.
+        let name = unsafe { std::ffi::CStr::from_ptr(name.as_ptr()) };
+        let slave = open(name.to_str().expect("a path")).expect("it is unlocked");
+        // SAFETY: two numbers.
+        assert_eq!(unsafe { libc::dup2(slave.as_raw_fd(), libc::STDERR_FILENO) }, libc::STDERR_FILENO);
+        with_many_others(|| {
+            for _ in 0..8 {
+                let started = Instant::now();
+                panicking("held", || panic!("expected"));
+                let took = started.elapsed();
+                assert!(took < Duration::from_millis(1_500) * patience::patience(), "{took:?}");
+            }
+        });
+        // The thread that prints notices a little later that it cannot.
+        while stats().reports_cut == 0 {
+            thread::yield_now();
+        }
+    });
 }

@@ -132,11 +132,12 @@ impl DumpDiff {
 
     pub(super) fn between(earlier: LoadedDump, later: LoadedDump) -> Self {
         let same_process = earlier.process.is(&later.process);
-        let is_turned = same_process && moment(&earlier) > moment(&later);
+        let [one, other] = moments(&earlier, &later);
+        let is_turned = same_process && one > other;
         let (earlier, later) = if is_turned { (later, earlier) } else { (earlier, later) };
         let mut diff = Self {
             schema: SCHEMA,
-            elapsed_us: moment(&later).saturating_sub(moment(&earlier)),
+            elapsed_us: if is_turned { one - other } else { other.saturating_sub(one) },
             same_process,
             complete: earlier.complete && later.complete,
             process: format!("{}  pid {}", later.process.name, later.process.pid),
@@ -231,10 +232,13 @@ impl DumpDiff {
     }
 }
 
-/// When a dump was taken, by the clock that ages go by. Dumps of before that was noted have the process's age, which also goes on
-/// while the machine sleeps.
-fn moment(dump: &LoadedDump) -> u64 {
-    dump.captured_us.unwrap_or(dump.process.uptime_us)
+/// When each dump was taken, by one clock: the one that ages go by, if both dumps noted it, else the process's age, which also goes
+/// on while the machine sleeps.
+fn moments(one: &LoadedDump, other: &LoadedDump) -> [u64; 2] {
+    match (one.captured_us, other.captured_us) {
+        (Some(one), Some(other)) => [one, other],
+        _ => [one.process.uptime_us, other.process.uptime_us],
+    }
 }
 
 /// What became of the values, by namespace and name.

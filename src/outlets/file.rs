@@ -6,7 +6,7 @@ use std::{
     mem,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use crate::os;
@@ -43,7 +43,9 @@ fn remove_leftovers(folder: &Path) {
     };
     for file in fs::read_dir(folder).into_iter().flatten().flatten() {
         let process = file.file_name().to_str().and_then(process_of);
-        if process.is_some_and(|process| !os::has_process(process)) && is_old(&file) {
+        // One of ours that is old is of an earlier process that had our number, as the first one in a container has.
+        let is_gone = |process| process == std::process::id() || !os::has_process(process);
+        if process.is_some_and(is_gone) && is_old(&file) {
             // One that cannot be removed stays, as it would have without us.
             let _ = fs::remove_file(file.path());
         }
@@ -114,7 +116,9 @@ fn beside(path: &Path) -> PathBuf {
     static NUMBERS: AtomicU64 = AtomicU64::new(0);
     // Relaxed: the number alone matters.
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-    path.with_file_name(format!("{PREFIX}{}.{number}{SUFFIX}", std::process::id()))
+    // The time keeps a container's first process, always number 1, from the names that its predecessors left.
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+    path.with_file_name(format!("{PREFIX}{}.{time}.{number}{SUFFIX}", std::process::id()))
 }
 
 #[cfg(unix)]
@@ -131,8 +135,6 @@ fn create(path: &Path) -> io::Result<File> {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
 
     fn folder(name: &str) -> PathBuf {
@@ -155,23 +157,24 @@ mod tests {
         // No process has so high a number.
         let dead = u32::MAX >> 1;
         let old = SystemTime::now() - 2 * LEFT_OVER_AFTER;
-        let left = format!("{PREFIX}{dead}.0{SUFFIX}");
-        let of_others = [
-            format!("{PREFIX}{}.0{SUFFIX}", std::process::id()),
-            "a.txt".to_owned(),
-            format!("{PREFIX}x{SUFFIX}"),
-        ];
-        for name in of_others.iter().chain([&left]) {
+        let own = std::process::id();
+        let left = [format!("{PREFIX}{dead}.0{SUFFIX}"), format!("{PREFIX}{own}.0.0{SUFFIX}")];
+        // Only root may ask about the first process, and that it may not is an answer too: the process lives.
+        let of_others = [format!("{PREFIX}1.0{SUFFIX}"), "a.txt".to_owned(), format!("{PREFIX}x{SUFFIX}")];
+        for name in of_others.iter().chain(&left) {
             File::create(folder.join(name))
                 .expect("it can be made")
                 .set_modified(old)
                 .expect("it can be set");
         }
-        let young = format!("{PREFIX}{dead}.1{SUFFIX}");
-        File::create(folder.join(&young)).expect("it can be made");
+        let young = [format!("{PREFIX}{dead}.1{SUFFIX}"), format!("{PREFIX}{own}.0.1{SUFFIX}")];
+        for name in &young {
+            File::create(folder.join(name)).expect("it can be made");
+        }
         checked(&folder.join("dump.txt")).expect("it can be written");
-        assert!(names(&folder).iter().all(|name| *name != left), "{:?}", names(&folder));
-        assert_eq!(names(&folder).len(), of_others.len() + 1, "the young one stays too");
+        let mut stay: Vec<_> = of_others.into_iter().chain(young).collect();
+        stay.sort();
+        assert_eq!(names(&folder), stay);
         fs::remove_dir_all(folder).expect("it can be removed");
     }
 

@@ -371,7 +371,7 @@ fn serve(
         state.at = None;
         desk.changed.notify_all();
     }
-    panics::contain_drop(write);
+    own_thread::run_users(|| panics::contain_drop(write));
 }
 
 impl Desk {

@@ -11,7 +11,7 @@ use signal_hook::{
 };
 
 use super::{OutletError, own, sink};
-use crate::{Dump, DumpOptions, os, panics, registry};
+use crate::{Dump, DumpOptions, os, own_thread, panics, registry};
 
 /// How long a single value may take.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -156,7 +156,7 @@ impl OnSignal {
                 own::run(|| outlet(&options));
             }
             drop(signals);
-            panics::contain_drop(outlet);
+            own_thread::run_users(|| panics::contain_drop(outlet));
         })?;
         let signals = listen(signal).map_err(|error| OutletError::signal(signal, error))?;
         let handle = signals.handle();

@@ -17,7 +17,7 @@ use crate::{
     context::Context,
     contexts,
     dump::{Age, Unmoved, Watched, Who},
-    panics, registry,
+    own_thread, panics, registry,
 };
 
 /// How often there is a dump at the most, unless the user says.
@@ -208,7 +208,7 @@ impl Watchdog {
         let watch = Watch { watchdog: self, since: clock::now(), pauses, rest: Arc::clone(&rest) };
         own::spawn("threadctx-watch", move || {
             watch.run(&mut outlet);
-            panics::contain_drop(outlet);
+            own_thread::run_users(|| panics::contain_drop(outlet));
         })?;
         Ok(WatchdogGuard { rest, process: registry::process() })
     }

@@ -255,3 +255,21 @@ fn a_process_is_its_pid_its_start_and_its_boot_and_not_its_name() {
         assert_eq!(turned.to_json() == diff.to_json(), is_same, "{turned}");
     }
 }
+
+/// The process's age, which an older dump has alone, goes on while the machine sleeps; the time of the capture does not.
+#[test]
+fn a_dump_with_the_time_of_its_capture_and_one_without_are_told_apart_by_the_processs_age() {
+    let old = dump(60_000_000, 4, None, 0, json!(1));
+    let with_time = |uptime_us| {
+        let mut new: Value = serde_json::from_str(&dump(uptime_us, 4, None, 0, json!(1))).unwrap();
+        new["captured_us"] = json!(3_000_000);
+        new.to_string()
+    };
+    for (other, elapsed_us) in [(with_time(61_000_000), 1_000_000), (with_time(58_000_000), 2_000_000)] {
+        for (one, two) in [(&old, &other), (&other, &old)] {
+            let diff = DumpDiff::from_json(one, two).unwrap();
+            let diff: Value = serde_json::from_str(&diff.to_json()).unwrap();
+            assert_eq!(diff["elapsed_us"], elapsed_us);
+        }
+    }
+}

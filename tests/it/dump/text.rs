@@ -28,6 +28,8 @@ fn normalised(text: &str) -> String {
     for line in super::stateless(text).lines() {
         let indent: String = line.chars().take_while(|c| *c == ' ').collect();
         let mut words: Vec<_> = line.split_whitespace().map(word).collect();
+        // Threads of other tests that start meanwhile part a range of idents.
+        words.dedup_by(|next, word| word.starts_with("ThreadId(#)") && word == next);
         for n in 1..words.len() {
             if ["pid", "tid"].contains(&words[n - 1].as_str()) {
                 "#".clone_into(&mut words[n]);
@@ -105,7 +107,7 @@ fn groups_marks_findings_and_cuts_have_their_places() {
     let body = text.lines().skip(1).collect::<Vec<_>>().join("\n");
     let expected = r#"4 contexts: 4 threads, 0 tasks | 4 values, 17 B | 0 secret, 0 truncated, 0 busy
 
-3 threads alike: "pool-0".."pool-1", "pool-3" ThreadId(#) ThreadId(#) last write <age> ago !!!
+3 threads alike: "pool-0".."pool-1", "pool-3" ThreadId(#) last write <age> ago !!!
     golden groups.role = "io" <age>
 
 "pool-2" ThreadId(#) tid # <state> last write <age> ago !!!
