@@ -33,7 +33,7 @@ const ALLOWED: [(&str, f64); 12] = [
     ("set, opaque", 36.0),
     ("set, visible", 58.0),
     ("set, after a get", 615.0),
-    ("update", 84.0),
+    ("update", 67.0),
     ("enter + leave", 815.0),
     ("Namespace::get", 615.0),
     ("Namespace::insert", 1250.0),

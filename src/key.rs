@@ -397,16 +397,21 @@ impl<T: Send + Sync + 'static> Key<T> {
     where
         T: Clone,
     {
-        // Borrowed while `f` runs, so that a write meanwhile puts another value in place, which can be seen.
-        let found = current::borrow_alone(self.place.get()).or_else(|| self.borrow_or_find())?;
-        let mut value = T::clone(&found);
-        let result = f(&mut value);
-        if found.is_replaced() {
-            count_lost_update();
-        }
-        drop(found);
+        let (value, result) = match current::borrow_alone(self.place.get()) {
+            Some(found) => changed_clone(found, f),
+            None => self.find_for_update(f)?,
+        };
         self.set(value);
         Some(result)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_for_update<R>(&'static self, f: impl FnOnce(&mut T) -> R) -> Option<(T, R)>
+    where
+        T: Clone,
+    {
+        Some(changed_clone(self.borrow_or_find()?, f))
     }
 
     /// The value, made by `make` if there is none. After this thread's exit: what `make` gives, unstored.
@@ -820,9 +825,22 @@ impl<T: Send + Sync + 'static> Drop for Initialising<T> {
     }
 }
 
+/// A clone of `found` that `f` has changed, and what `f` gives. `found` is borrowed while `f` runs, so that a write meanwhile
+/// puts another value in place instead of changing this one, and is seen.
+#[inline]
+fn changed_clone<T: Clone, R>(found: Borrowed<T>, f: impl FnOnce(&mut T) -> R) -> (T, R) {
+    let mut value = T::clone(&found);
+    let result = f(&mut value);
+    found.end().unwrap_or_else(end_and_count_lost_update);
+    (value, result)
+}
+
 #[cold]
-fn count_lost_update() {
-    stats::count(|counters| &counters.updates_lost);
+#[inline(never)]
+fn end_and_count_lost_update<T>(found: Borrowed<T>) {
+    if found.is_replaced() {
+        stats::count(|counters| &counters.updates_lost);
+    }
 }
 
 /// What a write displaced, once nothing of ours is held any more.

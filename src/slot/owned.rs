@@ -464,14 +464,29 @@ pub(crate) struct Borrowed<T> {
 }
 
 impl<T> Borrowed<T> {
-    /// Whether the slot has another value by now: a write went past the borrow.
+    /// Ends the borrow if it is the only one and no write went past it; gives it back otherwise.
     #[inline]
+    pub(crate) fn end(self) -> Result<(), Self> {
+        let noted = &self.slot().owner;
+        if noted.get() != ONE_BORROW {
+            return Err(self);
+        }
+        noted.set(0);
+        mem::forget(self);
+        Ok(())
+    }
+
+    /// Whether the slot has another value by now: a write went past the borrow.
     pub(crate) fn is_replaced(&self) -> bool {
-        // SAFETY: the slot lives in its context, which exit keeps while a borrow is counted (`Owner::park`).
-        let slot = unsafe { self.slot.as_ref() };
         // Relaxed: the owner stored it.
-        let present = slot.value.load(Ordering::Relaxed);
+        let present = self.slot().value.load(Ordering::Relaxed);
         present != self.value.as_ptr().cast() && !present.is_null()
+    }
+
+    #[inline]
+    fn slot(&self) -> &RawSlot {
+        // SAFETY: the slot lives in its context, which exit keeps while a borrow is counted (`Owner::park`).
+        unsafe { self.slot.as_ref() }
     }
 }
 
@@ -489,10 +504,9 @@ impl<T> Deref for Borrowed<T> {
 impl<T> Drop for Borrowed<T> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: the slot lives in its context, which exit keeps while a borrow is counted (`Owner::park`).
-        let slot = unsafe { self.slot.as_ref() };
-        match slot.owner.get() {
-            ONE_BORROW => slot.owner.set(0),
+        let noted = &self.slot().owner;
+        match noted.get() {
+            ONE_BORROW => noted.set(0),
             _ => end_of_borrow(self.context, self.slot, self.value.cast()),
         }
     }
