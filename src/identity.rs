@@ -9,13 +9,13 @@ use std::{any::Any, panic::Location};
 use once_cell::race::OnceRef;
 
 use crate::{
-    TypeMismatch,
+    ContextRef, TypeMismatch,
     chain::Chain,
     dump::Shown,
     error::Holder,
     registry,
     slot::{At, Outgoing, RawSlot, Shared, ValueType},
-    sync::{AtomicBool, AtomicUsize, CHAINS, Ordering, fence, filled_array, globals},
+    sync::{Arc, AtomicBool, AtomicUsize, CHAINS, Ordering, fence, filled_array, globals},
     table::Table,
     title::TitleRef,
 };
@@ -141,8 +141,8 @@ impl Identity {
     /// next write is one that asks. (Tasks that a forked child goes on polling are not in its registry: there it is any write
     /// but a fast one.)
     ///
-    /// The first time, it waits for the registry's locks and, as a reader does, for owners inside slots of this identity. It gives
-    /// the values that waited for it to leave such a slot.
+    /// The first time, it waits for the registry's locks and then, holding none of them, for owners inside slots of this
+    /// identity, as a reader does. It gives the values that waited for it to leave such a slot.
     pub(crate) fn note_times(&'static self) -> Outgoing {
         let mut outgoing = Outgoing::default();
         // Acquire: pairs with the release below. Two threads that are here at once both tell: neither waits for the other, nor
@@ -150,20 +150,23 @@ impl Identity {
         if self.told.load(Ordering::Acquire) {
             return outgoing;
         }
-        // Relaxed: the slot's word orders it for the owner of a slot that is told, the registry's lock for a context that is
+        // Relaxed: the slot's word orders it for the owner of a slot that is told, the registry's locks for a context that is
         // not in it yet, and the fence, which pairs with the one in `Pages::grow`, for a slot that is not there yet: either
         // we find the slot, or its owner finds this.
         self.stamped.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        registry::for_each(|context| {
+        let contexts = registry::all();
+        for context in contexts.iter().map(ContextRef::context) {
             if let Some(slot) = context.keys.of(self) {
                 slot.raw().divert();
                 if context.deferred().is_pending() {
                     outgoing.append(context.deferred().collect());
                 }
             }
-        });
+        }
         self.told.store(true, Ordering::Release);
+        // One of them may have exited meanwhile, and its values drop with the last count.
+        outgoing.push(Shared::new(Arc::new(contexts)));
         outgoing
     }
 

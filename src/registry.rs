@@ -187,12 +187,6 @@ pub(crate) fn all() -> Vec<ContextRef> {
     all
 }
 
-/// Shows every context in the registry to `look`, which is ours and takes no lock, since one is held meanwhile. No count of a
-/// context is taken and let go of, so nothing of the user's drops here: an owner may do this.
-pub(crate) fn for_each(mut look: impl FnMut(&Context)) {
-    registry().map.iter().for_each(|entry| look(&entry));
-}
-
 /// The context of `ident`, if it is live.
 ///
 /// ```

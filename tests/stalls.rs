@@ -216,3 +216,32 @@ fn an_owner_stopped_anywhere_does_not_stop_others_from_coming_reading_and_going(
         },
     );
 }
+
+/// Whoever makes a key visible waits for an owner in a write of it, and holds no lock of the registry meanwhile.
+#[test]
+fn an_owner_stopped_in_a_write_of_a_key_that_becomes_visible_stops_nobody_else() {
+    const KEYS: usize = 40;
+    /// More threads than the registry has locks, so that some need the stopped thread's.
+    const OTHERS: usize = 64;
+    type Large = [u64; 512];
+    fn keys(kind: fn(Key<Large>) -> Key<Large>) -> &'static [Key<Large>] {
+        let keys = (0..KEYS).map(|n| kind(Key::new("stalls, visible", format!("{n}").leak())));
+        keys.collect::<Vec<_>>().leak()
+    }
+    static PRESENT: AtomicUsize = AtomicUsize::new(0);
+    let (opaque, visible) = (keys(|key| key), keys(Key::debug));
+    let (declaring, declared) = mpsc::channel();
+    while_stopped(
+        KEYS,
+        move || opaque[PRESENT.load(Ordering::SeqCst)].set([1; 512]),
+        move |time, _| {
+            declaring.send(thread::spawn(move || visible[time].set([2; 512]))).unwrap();
+            // By now it waits, if the owner was stopped in a write.
+            thread::sleep(Duration::from_millis(5));
+            let others: Vec<_> = (0..OTHERS).map(|_| thread::spawn(|| _ = get_thread_ctx())).collect();
+            others.into_iter().for_each(|other| other.join().unwrap());
+            PRESENT.store((time + 1).min(KEYS - 1), Ordering::SeqCst);
+        },
+    );
+    declared.iter().for_each(|thread: thread::JoinHandle<()>| thread.join().unwrap());
+}

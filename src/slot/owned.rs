@@ -67,7 +67,7 @@ impl Outgoing {
         self.append(outgoing);
     }
 
-    pub(super) fn push(&mut self, value: Shared) {
+    pub(crate) fn push(&mut self, value: Shared) {
         match self.first {
             None => self.first = Some(value),
             Some(_) => self.others.push(value),
