@@ -1,10 +1,19 @@
 //! Everything kept for one ident, the owner's handle to it and everybody else's.
 
-use std::{cell::Cell, fmt, marker::PhantomData, ops::Deref, sync::Arc, thread::Thread};
+use std::{
+    cell::Cell,
+    fmt,
+    marker::PhantomData,
+    ops::Deref,
+    sync::Arc,
+    thread::{Thread, ThreadId},
+};
+
+use crossbeam_utils::atomic::AtomicCell;
 
 use crate::{
     AccessError, Dump, DumpOptions, Ident, Namespace, NamespaceRef, TaskId, clock,
-    current::{self, Carrier, Owner, OwnerCell},
+    current::{self, Owner, OwnerCell},
     identity::Identity,
     late,
     names::Names,
@@ -52,7 +61,7 @@ pub(crate) struct Context {
     registered: u64,
     state: AtomicU8,
     /// For a task's: the thread on which it is current.
-    carrier: AtomicU64,
+    carrier: AtomicCell<Option<ThreadId>>,
     /// The number of the task whose context is current in place of this one; 0 if none is.
     carries: AtomicU64,
     /// The process it lives in, counted by forks.
@@ -128,7 +137,7 @@ impl Context {
             os_tid: AtomicU64::new(thread.1),
             registered: clock::now(),
             state: AtomicU8::new(State::Running as u8),
-            carrier: AtomicU64::new(0),
+            carrier: AtomicCell::new(None),
             carries: AtomicU64::new(0),
             process: AtomicU32::new(registry::process()),
             keys: KeySlots::default(),
@@ -190,17 +199,17 @@ impl Context {
 
     /// The thread on which the task's context is current.
     pub(crate) fn carrier(&self) -> Option<Ident> {
-        // Relaxed, here and below: for people, who look at a moment that has passed.
-        Carrier::from_bits(self.carrier.load(Ordering::Relaxed)).ident()
+        self.carrier.load().map(Ident::Thread)
     }
 
     #[inline]
-    pub(crate) fn set_carrier(&self, carrier: Carrier) {
-        self.carrier.store(carrier.bits(), Ordering::Relaxed);
+    pub(crate) fn set_carrier(&self, carrier: Option<ThreadId>) {
+        self.carrier.store(carrier);
     }
 
     /// The task whose context is current in place of this one.
     pub(crate) fn carries(&self) -> Option<TaskId> {
+        // Relaxed, here and below: for people, who look at a moment that has passed.
         TaskId::from_number(self.carries.load(Ordering::Relaxed))
     }
 

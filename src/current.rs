@@ -58,7 +58,7 @@ thread_cells! {
     /// Who this thread is, once somebody needed to know: it is asked for when std cannot tell any more.
     static IDENT: Cell<Option<Ident>> = Cell::new(None);
     /// The same, as the contexts of tasks note it.
-    static CARRIER: Cell<Carrier> = Cell::new(Carrier::UNKNOWN);
+    static CARRIER: Cell<Option<ThreadId>> = Cell::new(None);
     static AT_THREAD_EXIT: AtThreadExit = AtThreadExit;
 }
 
@@ -605,8 +605,7 @@ impl<'p> EnterGuard<'p> {
         if !poll.context().is_of_this_process() {
             enter_after_fork(poll);
         }
-        let carrier = CARRIER.get();
-        poll.context().set_carrier(if carrier == Carrier::UNKNOWN { ask_carrier() } else { carrier });
+        poll.context().set_carrier(CARRIER.get().or_else(ask_carrier));
         poll.below.set(TOP.replace(poll));
         poll.before.set(CURRENT.replace(poll.context.as_ptr()));
         poll.note_before(Some(poll.task));
@@ -625,7 +624,7 @@ impl Drop for EnterGuard<'_> {
         } else {
             end_out_of_order(poll);
         }
-        poll.context().set_carrier(Carrier::UNKNOWN);
+        poll.context().set_carrier(None);
     }
 }
 
@@ -649,40 +648,10 @@ fn end_out_of_order(poll: &Poll) {
 }
 
 #[cold]
-fn ask_carrier() -> Carrier {
-    let carrier = Carrier::of(thread_ident());
+fn ask_carrier() -> Option<ThreadId> {
+    let carrier = thread_ident().thread();
     CARRIER.set(carrier);
     carrier
-}
-
-/// A thread's id in a word, to be stored atomically.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Carrier(u64);
-
-impl Carrier {
-    const UNKNOWN: Self = Self(0);
-
-    fn of(ident: Ident) -> Self {
-        match ident {
-            // SAFETY: both are 8 bytes, or this does not compile, and an id is a number of 64 bits: no byte is padding.
-            Ident::Thread(id) => Self(unsafe { mem::transmute::<ThreadId, u64>(id) }),
-            Ident::Task(_) => Self::UNKNOWN,
-        }
-    }
-
-    pub(crate) fn bits(self) -> u64 {
-        self.0
-    }
-
-    /// `bits` must come from [`bits`](Self::bits).
-    pub(crate) fn from_bits(bits: u64) -> Self {
-        Self(bits)
-    }
-
-    pub(crate) fn ident(self) -> Option<Ident> {
-        // SAFETY: if not 0, the bits of a `ThreadId`: see `of`.
-        (self != Self::UNKNOWN).then(|| unsafe { mem::transmute::<u64, ThreadId>(self.0) }.into())
-    }
 }
 
 /// In a forked child, on its only thread: a registry with this thread's own context, if it has one. A task in whose poll

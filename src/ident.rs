@@ -27,6 +27,15 @@ pub enum Ident {
     Task(TaskId),
 }
 
+impl Ident {
+    pub(crate) fn thread(self) -> Option<ThreadId> {
+        match self {
+            Self::Thread(id) => Some(id),
+            Self::Task(_) => None,
+        }
+    }
+}
+
 /// The identity of a task. Later tasks have higher numbers; some are left out.
 ///
 /// ```
