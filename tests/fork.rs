@@ -1143,4 +1143,49 @@ mod in_a_poll {
             });
         });
     }
+    /// Counts its drops.
+    struct Counted;
+
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// The reader may be anywhere when the fork comes, inside the slot as well; in the child it does not exist.
+    #[test]
+    fn a_reader_of_a_task_that_waits_at_the_fork_keeps_no_value_in_the_child() {
+        static COUNTED: Key<Counted> = Key::new("fork", "counted");
+        static OVER: AtomicBool = AtomicBool::new(false);
+        const WRITES: usize = 10;
+        alone(|| {
+            let task = async {
+                COUNTED.set(Counted);
+                pause().await;
+                (0..WRITES).for_each(|_| drop(COUNTED.replace(Counted)));
+                DROPPED.load(Ordering::SeqCst)
+            };
+            let mut task = Box::pin(task.in_context());
+            assert!(executor::poll_once(task.as_mut()).is_pending());
+            let handle = task.handle();
+            let reader = thread::spawn(move || {
+                while !OVER.load(Ordering::SeqCst) {
+                    drop(COUNTED.get_in(&handle));
+                }
+            });
+            for _ in 0..100 {
+                in_child(|| {
+                    let std::task::Poll::Ready(dropped) = executor::poll_once(task.as_mut()) else {
+                        panic!("nothing holds it up");
+                    };
+                    // One may be in the hands of the reader.
+                    assert!(dropped >= WRITES - 1, "{dropped} of {WRITES} were dropped");
+                });
+            }
+            OVER.store(true, Ordering::SeqCst);
+            reader.join().expect("it does not panic");
+        });
+    }
 }
