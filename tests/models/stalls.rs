@@ -208,7 +208,7 @@ fn values_of_two_slots_that_wait_at_once_both_drop() {
             [thread::spawn(move || read_in(one, &first)), thread::spawn(move || read_in(other, &second))];
         drop(one.take());
         drop(other.take());
-        readers.into_iter().for_each(|reader| drop(reader.join().unwrap()));
+        readers.into_iter().for_each(|reader| _ = reader.join().unwrap());
         assert_eq!(alive(), 0);
         exit_thread_ctx();
     });
