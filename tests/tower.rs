@@ -397,3 +397,36 @@ fn hooks_run_in_the_order_in_which_they_were_given() {
     let response = block_on(layer.layer(tells).call(request(&[]))).unwrap();
     assert_eq!(response.body(), "Some([1, 2, 3])");
 }
+
+#[test]
+fn the_layer_is_ready_when_its_service_is() {
+    /// Gives these answers, last one first.
+    struct Ready(Vec<Poll<Result<(), String>>>);
+
+    impl Service<Request<()>> for Ready {
+        type Response = Response<String>;
+        type Error = String;
+        type Future = Pin<Box<dyn Future<Output = Result<Response<String>, String>>>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), String>> {
+            self.0.pop().expect("it is asked no more often")
+        }
+
+        fn call(&mut self, request: Request<()>) -> Self::Future {
+            Box::pin(echo(request))
+        }
+    }
+
+    let answers = [Poll::Ready(Err("closed".to_owned())), Poll::Ready(Ok(())), Poll::Pending];
+    let mut service = RequestLayer::new().layer(Ready(answers.to_vec()));
+    let mut cx = Context::from_waker(Waker::noop());
+    for expected in answers.into_iter().rev() {
+        assert_eq!(service.poll_ready(&mut cx), expected);
+    }
+}
+
+#[test]
+fn a_layer_prints_its_header() {
+    let layer = RequestLayer::new().header(HeaderName::from_static("x-trace"));
+    assert_eq!(format!("{layer:?}"), r#"RequestLayer { header: "x-trace", .. }"#);
+}
