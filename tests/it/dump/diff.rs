@@ -87,6 +87,12 @@ fn two_files_will_do_whatever_fields_they_lack_or_have_more() {
     // It has run meanwhile; it was written meanwhile; the system does not tell.
     let ran = diff(&dump(70_000_000, 1, Some(9_000_000), 61_000_000, json!({ "x": 1 })));
     assert_eq!((ran.stuck().count(), ran.changed().count()), (0, 0));
+    assert!(ran.to_string().contains(", 1 others"), "{ran}");
+    // A thousandth of the minute is as good as nothing, and what is more is not.
+    for (cpu_us, stuck) in [(60_500, 1), (60_501, 0)] {
+        let diff = diff(&dump(70_000_000, 1, Some(cpu_us), 61_000_000, json!({ "x": 1 })));
+        assert_eq!(diff.stuck().count(), stuck, "{cpu_us}");
+    }
     let written = diff(&dump(70_000_000, 1, Some(500), 5_000_000, json!({ "x": 1 })));
     assert_eq!((written.stuck().count(), written.changed().count()), (0, 1));
     let unknown = diff(&dump(70_000_000, 1, None, 61_000_000, json!({ "x": 1 })));
