@@ -7,6 +7,7 @@
 
 mod error;
 mod file;
+mod hook_chain;
 mod own;
 mod panic_hook;
 #[cfg(all(unix, feature = "signal"))]

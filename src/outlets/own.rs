@@ -24,6 +24,10 @@ pub(super) fn run(code: impl FnOnce()) {
     current::exit_now();
 }
 
+/// How long a lock of ours may take. It is held for a few instructions; only a forked child, one of whose parent's threads had it,
+/// can meet one that stays locked.
+pub(super) const LOCK: Duration = Duration::from_millis(100);
+
 /// Locks a mutex of ours, unless that takes too long: for those who must not wait.
 pub(super) fn lock_within<T>(mutex: &Mutex<T>, patience: Duration) -> Option<MutexGuard<'_, T>> {
     let deadline = Instant::now() + patience;

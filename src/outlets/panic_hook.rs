@@ -10,7 +10,7 @@ use std::{
     fmt::{self, Write as _},
     io::{self, Write},
     mem,
-    panic::{self, PanicHookInfo},
+    panic::PanicHookInfo,
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -19,7 +19,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{OutletError, own, sink};
+use super::{
+    OutletError,
+    hook_chain::{self, Reporter},
+    own, sink,
+};
 use crate::{
     ContextRef, DumpOptions, contexts, current,
     dump::{Brief, Who, in_full},
@@ -34,8 +38,6 @@ const BUDGET: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_millis(100);
 /// What the panicking thread waits beyond the budget, which a renderer may overrun.
 const GRACE: Duration = Duration::from_millis(500);
-/// How long a lock of ours may take. It is held for a few instructions.
-const LOCK: Duration = Duration::from_millis(100);
 /// What the panicking thread keeps of its time for lines without values, should the report not come in time.
 const BARE: Duration = Duration::from_millis(100);
 /// So many bytes of the others' lines are written at once.
@@ -45,8 +47,8 @@ const PIECE: usize = 16 << 10;
 /// each. Comes before the hook that was there, which is called as ever.
 ///
 /// It works wherever a panic comes from: code that runs inside a call of the crate, exit hooks, destructors of
-/// thread-locals. It does not panic, and holds the panicking thread for at most a second, also where standard error takes nothing: values are rendered on a
-/// thread of the hook's own, which waits for it in the meantime.
+/// thread-locals. It does not panic, and holds the panicking thread for at most a second, also where standard error takes
+/// nothing: values are rendered on a thread of the hook's own, which waits for it in the meantime.
 ///
 /// ```
 /// static STEP: threadctx::Key<u32> = threadctx::Key::new("job", "step").debug();
@@ -184,21 +186,9 @@ impl PanicHook {
         });
         let served = Arc::clone(&desk);
         own::spawn("threadctx-panic", move || serve(&served, &options, budget, write))?;
-        install(Arc::clone(&desk));
+        hook_chain::add(Arc::<Desk>::clone(&desk));
         Ok(PanicHookGuard { desk })
     }
-}
-
-/// Puts the hook before the one that is there.
-fn install(desk: Arc<Desk>) {
-    /// Two that install at once could each replace the other's.
-    static INSTALLING: Mutex<()> = Mutex::new(());
-    let _installing = own::lock_within(&INSTALLING, LOCK);
-    let previous = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        desk.report(info);
-        previous(info);
-    }));
 }
 
 /// Where panicking threads meet the thread that prints.
@@ -275,11 +265,10 @@ impl fmt::Display for Panicked {
 
 /// The panicking thread's side. It runs inside a panic hook: nothing here may panic, wait without a bound, or run the user's
 /// code.
-impl Desk {
+impl Reporter for Desk {
     fn report(&self, info: &PanicHookInfo<'_>) {
         // A renderer's panic on the thread that prints is part of what is printed.
-        // Relaxed: a panic at the very moment of the guard's drop may be printed or not.
-        if !self.is_open.load(Ordering::Relaxed) || own_thread::is_ours() {
+        if !self.is_open() || own_thread::is_ours() {
             return;
         }
         let panicked = Panicked::here(info);
@@ -290,9 +279,16 @@ impl Desk {
         }
     }
 
+    fn is_open(&self) -> bool {
+        // Relaxed: a panic at the very moment of the guard's drop may be printed or not.
+        self.is_open.load(Ordering::Relaxed)
+    }
+}
+
+impl Desk {
     /// Has the other thread print it, and waits until the deadline; false if it does not get to it.
     fn hand_over(&self, panicked: Panicked, deadline: Option<Instant>) -> bool {
-        let Some(mut state) = own::lock_within(&self.state, LOCK) else { return false };
+        let Some(mut state) = own::lock_within(&self.state, own::LOCK) else { return false };
         if state.is_closed || state.is_stuck(self.patience) {
             return false;
         }
