@@ -194,12 +194,14 @@ fn without(resource: Resource, who: Outlet, expected: &Outcome) {
         assert!(is_whole(&text), "{text}");
     };
     works();
+    let earlier = dump();
     let before = Holds::now();
     for _ in 0..resource.rounds(who) {
         let stderr = Said::listen(&place);
         let cut = stats().reports_cut;
         let give_back = resource.take(&place);
         let text = outlet.dump((!matches!(expected, Counts)).then_some(&stderr));
+        let later = dump();
         let counted = match expected {
             Counts => until(|| stats().reports_cut, |counted| *counted > cut),
             Works | Says(_) => stats().reports_cut,
@@ -211,6 +213,9 @@ fn without(resource: Resource, who: Outlet, expected: &Outcome) {
                 let text = text.unwrap_or_else(|| panic!("no dump came; standard error: {said}"));
                 assert!(is_whole(&text), "{text}");
                 assert_eq!((said.as_str(), counted), ("", cut));
+                let diff = later.since(&earlier).to_string();
+                assert!(!diff.contains("different processes"), "{diff}");
+                assert!(uptime_us(&later) >= uptime_us(&earlier));
             }
             Says(what) => {
                 assert_eq!((text, counted), (None, cut));
@@ -222,6 +227,11 @@ fn without(resource: Resource, who: Outlet, expected: &Outcome) {
     works();
     let after = until(Holds::now, |holds| *holds == before);
     assert_eq!(after, before, "something was left behind");
+}
+
+fn uptime_us(dump: &Dump) -> u64 {
+    let json: serde_json::Value = serde_json::from_str(&dump.to_json()).expect("it is JSON");
+    json["process"]["uptime_us"].as_u64().expect("a number")
 }
 
 /// Whether the value is there, nothing is left out, and nobody is accused.

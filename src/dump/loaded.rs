@@ -32,6 +32,7 @@ pub(super) struct LoadedProcess {
     pub(super) uptime_us: u64,
     pub(super) start_ticks: Option<u64>,
     pub(super) boot_id: Option<String>,
+    pub(super) image_id: Option<String>,
 }
 
 impl LoadedProcess {
@@ -43,6 +44,7 @@ impl LoadedProcess {
         self.pid == other.pid
             && agree(&self.start_ticks, &other.start_ticks)
             && agree(&self.boot_id, &other.boot_id)
+            && agree(&self.image_id, &other.image_id)
     }
 }
 
@@ -67,6 +69,7 @@ impl From<&Process> for LoadedProcess {
             uptime_us: process.uptime_us,
             start_ticks: process.start_ticks,
             boot_id: process.boot_id.clone(),
+            image_id: Some(process.image_id.clone()),
         }
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Process {
     pub(crate) start_ticks: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) boot_id: Option<String>,
+    /// Random: a process that executes another program keeps all of the above, and begins with the idents anew.
+    pub(crate) image_id: String,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]

@@ -1,7 +1,9 @@
 //! What a dump says of the process and the time.
 
 use std::{
+    collections::hash_map::RandomState,
     env, fs,
+    hash::BuildHasher,
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -18,6 +20,7 @@ struct Noted {
     name: String,
     start_ticks: Option<u64>,
     boot_id: Option<String>,
+    image_id: String,
     /// The time of the first dump, from which the age counts where the system does not tell.
     first: u64,
     /// In a forked child: its own.
@@ -33,6 +36,7 @@ pub(super) fn this() -> Process {
         uptime_us: noted.uptime().as_micros().try_into().unwrap_or(u64::MAX),
         start_ticks: noted.start_ticks,
         boot_id: noted.boot_id.clone(),
+        image_id: noted.image_id.clone(),
     }
 }
 
@@ -54,6 +58,8 @@ impl Noted {
             name: name().unwrap_or_else(|| "?".to_owned()),
             start_ticks: start_ticks(),
             boot_id: boot_id(),
+            // Each hasher of std's has keys of its own, which are random in each program.
+            image_id: format!("{:016x}", RandomState::new().hash_one(pid)),
             first: clock::now(),
             child: OnceBox::new(),
         }

@@ -250,6 +250,8 @@ fn a_process_is_its_pid_its_start_and_its_boot_and_not_its_name() {
         ((|process| process["name"] = json!("upgraded")) as fn(&mut Value), true),
         (|process| process["start_ticks"] = json!(1), false),
         (|process| process["boot_id"] = json!("another boot"), false),
+        (|process| process["image_id"] = json!("what was executed"), false),
+        (|process| process["image_id"] = Value::Null, true),
         (|process| process["pid"] = json!(1), false),
     ] {
         let two = changed_process(&two, change);
