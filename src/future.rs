@@ -165,6 +165,34 @@ impl<F> InContext<F> {
         self
     }
 
+    /// Polls what is inside with the context current. If `is_over` says so of the result, that is dropped and the context exits.
+    /// `None` once that has happened.
+    #[inline]
+    pub(crate) fn poll_until<R>(
+        self: Pin<&mut Self>,
+        poll: impl FnOnce(Pin<&mut F>) -> R,
+        is_over: impl FnOnce(&R) -> bool,
+    ) -> Option<R> {
+        let mut this = self.project();
+        let (polled, is_over) = this.task.run(|| {
+            let polled = poll(this.future.as_mut().as_pin_mut()?);
+            let is_over = is_over(&polled);
+            if is_over {
+                this.future.set(None);
+            }
+            Some((polled, is_over))
+        })?;
+        if is_over {
+            this.task.end();
+        }
+        Some(polled)
+    }
+
+    #[cfg(feature = "stream")]
+    pub(crate) fn inner(&self) -> Option<&F> {
+        self.future.as_ref()
+    }
+
     /// A handle to the task's context, for everybody; once the task is done it is an exited one.
     ///
     /// ```
@@ -185,19 +213,7 @@ impl<F: Future> Future for InContext<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<F::Output> {
-        let mut this = self.project();
-        let polled = this.task.run(|| {
-            let Some(future) = this.future.as_mut().as_pin_mut() else { polled_after_the_end() };
-            let polled = future.poll(cx);
-            if polled.is_ready() {
-                this.future.set(None);
-            }
-            polled
-        });
-        if polled.is_ready() {
-            this.task.end();
-        }
-        polled
+        self.poll_until(|future| future.poll(cx), Poll::is_ready).unwrap_or_else(|| polled_after_the_end())
     }
 }
 

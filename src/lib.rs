@@ -385,6 +385,8 @@ pub use hooks::{HookGuard, on_thread_exit, on_thread_start};
 pub use ident::{Ident, TaskId};
 #[cfg(feature = "rayon")]
 pub use integrations::rayon;
+#[cfg(feature = "stream")]
+pub use integrations::stream;
 #[cfg(feature = "tokio")]
 pub use integrations::tokio;
 #[cfg(feature = "tower")]

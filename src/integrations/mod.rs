@@ -2,6 +2,8 @@
 
 #[cfg(feature = "rayon")]
 pub mod rayon;
+#[cfg(feature = "stream")]
+pub mod stream;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 #[cfg(feature = "tower")]
