@@ -5,6 +5,7 @@ use std::{
     fmt,
     marker::PhantomData,
     ops::Deref,
+    panic::RefUnwindSafe,
     sync::Arc,
     thread::{Thread, ThreadId},
 };
@@ -257,6 +258,9 @@ impl Context {
         self.deferred.after_fork();
     }
 }
+
+// A panic in the user's code leaves no step of ours half done, be it in a hook, a renderer or a drop.
+impl RefUnwindSafe for Context {}
 
 impl Owner<'_> {
     /// Takes the values of the keys for which `wanted`, oldest key first.

@@ -4,7 +4,10 @@
 //! is descheduled here, and a forked child finds nothing locked. (For one thing a first use does wait: see
 //! [`Identity::note_times`].)
 
-use std::{any::Any, panic::Location};
+use std::{
+    any::Any,
+    panic::{Location, RefUnwindSafe},
+};
 
 use once_cell::race::OnceRef;
 
@@ -96,6 +99,9 @@ impl Declared for SaysSecret {
         None
     }
 }
+
+// Nothing in here is changed by steps that a panic of the user's code could part.
+impl RefUnwindSafe for Identity {}
 
 impl Identity {
     pub(crate) fn namespace(&self) -> &'static str {

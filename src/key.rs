@@ -4,7 +4,7 @@ use std::{
     any::{Any, type_name},
     fmt::{self, Debug, Display},
     marker::PhantomData,
-    panic::Location,
+    panic::{Location, RefUnwindSafe},
 };
 
 use once_cell::race::OnceRef;
@@ -64,6 +64,9 @@ pub struct Key<T: 'static> {
 }
 
 /// # Declaring a key
+// It is found or not found; a panic leaves nothing in between.
+impl<T> RefUnwindSafe for Key<T> {}
+
 impl<T: Send + Sync + 'static> Key<T> {
     /// A key that goes by `namespace` and `name`. A dump shows the type of its values and no more.
     ///

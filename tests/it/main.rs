@@ -3,6 +3,7 @@
 #![cfg(not(loom))]
 
 mod accessors;
+mod auto_traits;
 mod drops;
 mod dump;
 mod errors;
