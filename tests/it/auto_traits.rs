@@ -5,7 +5,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use threadctx::{
     AccessError, Alarm, ContextRef, Dump, DumpCounts, DumpDiff, DumpOptions, DumpReadError, Finding,
     HookGuard, Ident, Key, PanicHook, PanicHookGuard, Refused, Snapshot, State, Stats, TaskId, TypeMismatch,
-    Watchdog, WatchdogGuard,
+    WatchdogGuard,
 };
 
 fn crosses_threads_and_unwinding<T: Send + Sync + UnwindSafe + RefUnwindSafe>() {}
@@ -36,7 +36,6 @@ fn outlets_cross_threads_and_unwinding() {
     crosses_threads_and_unwinding::<Alarm>();
     crosses_threads_and_unwinding::<PanicHook>();
     crosses_threads_and_unwinding::<PanicHookGuard>();
-    crosses_threads_and_unwinding::<Watchdog>();
     crosses_threads_and_unwinding::<WatchdogGuard>();
 }
 
