@@ -248,7 +248,8 @@ impl<'o> Capture<'o> {
     /// What frames a value takes at the most, in either form.
     fn frame(&mut self, title: &Title, type_name: &str) -> usize {
         let frame = || {
-            let texts = cost(title.namespace()) + cost(title.name()) + cost(type_name);
+            let [namespace, name] = title.shown();
+            let texts = cost(&*namespace) + cost(&*name) + cost(type_name);
             VALUE_FRAME.max(60 + self.options.style().width()) + texts
         };
         let Title::OfKey(key) = title else { return frame() };

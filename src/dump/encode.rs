@@ -93,8 +93,9 @@ impl Encoder {
 }
 
 fn beginning(out: &mut Vec<u8>, value: &DumpedValue) {
-    field(out, "{\"namespace\":", Some(value.namespace()));
-    field(out, ",\"name\":", Some(value.name()));
+    let [namespace, name] = value.title.shown();
+    field(out, "{\"namespace\":", Some(namespace));
+    field(out, ",\"name\":", Some(name));
     field(out, ",\"type\":", Some(value.type_name));
 }
 

@@ -56,8 +56,8 @@ pub(super) fn short(type_name: &str) -> String {
     short
 }
 
-/// Microseconds, in the two units that matter.
-/// How many bytes of a thread's or task's name are shown. A client may have given it: a task is named by a request's path.
+/// How many bytes of a name are shown: a thread's, a task's, a value's, a namespace's. A client may have given it: a task is named by
+/// a request's path.
 const MAX_NAME: usize = 256;
 
 /// The name, or the beginning of one that is too long, with a mark.
@@ -69,6 +69,7 @@ pub(crate) fn cut_name(name: &str) -> Cow<'_, str> {
     format!("{}\u{2026}", &name[..end]).into()
 }
 
+/// Microseconds, in the two units that matter.
 #[derive(Clone, Copy)]
 pub(crate) struct Age(pub(crate) u64);
 

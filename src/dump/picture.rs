@@ -1,11 +1,11 @@
 //! The owned picture that a dump is, as its JSON has it. Changes to these fields only ever add.
 
-use std::{cmp::Ordering, fmt, ptr};
+use std::{borrow::Cow, cmp::Ordering, fmt, ptr};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use serde_json::value::RawValue;
 
-use super::{findings::Finding, shown::ShownKind, small::SmallStr, unmoved::Unmoved};
+use super::{escape::cut_name, findings::Finding, shown::ShownKind, small::SmallStr, unmoved::Unmoved};
 use crate::{Ident, identity::Identity, sync::Arc, title};
 
 /// The version that the JSON states.
@@ -284,6 +284,11 @@ impl Title {
         }
     }
 
+    /// Namespace and name as text and JSON have them: a name of any length may come from a client.
+    pub(super) fn shown(&self) -> [Cow<'_, str>; 2] {
+        [self.namespace(), self.name()].map(cut_name)
+    }
+
     /// By namespace and name. Most of a context are of one namespace, which need not be read for that.
     pub(super) fn cmp(&self, other: &Self) -> Ordering {
         let (one, two) = (self.namespace(), other.namespace());
@@ -302,8 +307,9 @@ impl fmt::Debug for Title {
 impl Serialize for DumpedValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Value", 10)?;
-        fields.serialize_field("namespace", self.title.namespace())?;
-        fields.serialize_field("name", self.title.name())?;
+        let [namespace, name] = self.title.shown();
+        fields.serialize_field("namespace", &namespace)?;
+        fields.serialize_field("name", &name)?;
         fields.serialize_field("type", self.type_name)?;
         match self.content() {
             Content::None => {}

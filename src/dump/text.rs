@@ -247,7 +247,8 @@ fn pad(line: usize, column: usize, width: usize) -> usize {
 }
 
 fn title(value: &DumpedValue) -> String {
-    format!("{}.{}", Escaped(value.namespace()), Escaped(value.name()))
+    let [namespace, name] = value.title.shown();
+    format!("{}.{}", Escaped(&namespace), Escaped(&name))
 }
 
 /// The value on one line. `Debug` and JSON quote their own texts, so that only what a terminal would act on is escaped.

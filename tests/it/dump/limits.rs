@@ -320,3 +320,23 @@ fn a_long_name_of_a_task_or_thread_is_cut_in_every_form() {
         assert_eq!(context.name(), Some(&*long), "the handle has all of it");
     }
 }
+
+#[test]
+fn a_long_name_of_a_value_or_namespace_is_cut_in_every_form() {
+    let long = "v".repeat(60_000);
+    let (worker, name) = (Worker::start(), long.clone());
+    worker.run(move || {
+        for (namespace, name) in [(&*name, "short"), ("long names", &*name)] {
+            drop(get_thread_ctx().namespace(namespace).insert(name, 1).unwrap());
+        }
+    });
+    let dump = worker.handle().dump();
+    assert!(dump.contexts()[0].value(&long, "short").is_some(), "the dump has all of it");
+    let mut lines = Vec::new();
+    dump.write_ndjson(&mut lines).unwrap();
+    let cut = format!("{}\u{2026}", &long[..256]);
+    for text in [dump.to_string(), dump.to_json(), String::from_utf8(lines).unwrap()] {
+        assert!(text.len() < 3_000, "{} bytes", text.len());
+        assert_eq!(text.matches(&cut).count(), 2, "{text}");
+    }
+}
