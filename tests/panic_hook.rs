@@ -810,3 +810,27 @@ fn a_terminal_that_takes_nothing_holds_no_panicking_thread() {
         }
     });
 }
+
+/// However many others there are, and whatever their names, which a client may have given.
+#[test]
+fn a_report_has_a_limit_in_bytes_and_says_what_it_leaves_out() {
+    let body = || {
+        panic_hook().max_bytes(4_000).to_stderr().expect("it can be installed").forever();
+        with_many_others(|| {
+            panicking("whole", || {
+                get_thread_ctx().namespace("limit").insert("long", "x".repeat(900)).unwrap();
+                panic!("expected");
+            });
+        });
+    };
+    ends(0).alone_then(body, |text| {
+        let report = &text[text.find("threadctx: panic in").expect("it comes")..];
+        let (report, _) = report.split_once(", left out").expect("some do not fit");
+        assert!((3_800..4_100).contains(&report.len()), "{} bytes", report.len());
+        assert!(report.contains("limit.long"), "{report}");
+        let (others, left_out) = report.rsplit_once("and ").expect("a number");
+        let (_, others) = others.split_once(" others:\n").expect("a heading");
+        let left_out: usize = left_out.trim_end_matches(" more").parse().expect("a number");
+        assert_eq!(others.lines().count() + left_out, 100, "{report}");
+    });
+}

@@ -375,6 +375,10 @@ impl DumpOptions {
     }
 
     #[cfg(not(any(loom, shuttle)))]
+    pub(crate) fn most_bytes(&self) -> usize {
+        self.limits.max_bytes
+    }
+
     pub(crate) fn most_contexts(&self) -> usize {
         self.limits.max_contexts
     }

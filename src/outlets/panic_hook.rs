@@ -33,6 +33,7 @@ use crate::{
 
 /// The usual limits: a panic has less time than somebody who asks for a dump.
 const CONTEXTS: usize = 1_000;
+const BYTES: usize = 256 << 10;
 const BUDGET: Duration = Duration::from_millis(500);
 /// How long a single value may take.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -67,7 +68,7 @@ const PIECE: usize = 16 << 10;
 /// ```
 pub fn panic_hook() -> PanicHook {
     PanicHook {
-        options: DumpOptions::new().max_contexts(CONTEXTS).budget(BUDGET).patience(PATIENCE),
+        options: DumpOptions::new().max_contexts(CONTEXTS).max_bytes(BYTES).budget(BUDGET).patience(PATIENCE),
         budget: BUDGET,
     }
 }
@@ -108,6 +109,18 @@ impl PanicHook {
     /// ```
     pub fn max_value_bytes(mut self, bytes: usize) -> Self {
         self.options = self.options.max_value_bytes(bytes);
+        self
+    }
+
+    /// At most so many bytes for a report; 256 KiB if this is not called. What does not fit is left out and counted; the line that
+    /// says so comes on top.
+    ///
+    /// ```
+    /// let guard = threadctx::panic_hook().max_bytes(16 * 1024).to_stderr()?;
+    /// # Ok::<_, threadctx::OutletError>(())
+    /// ```
+    pub fn max_bytes(mut self, bytes: usize) -> Self {
+        self.options = self.options.max_bytes(bytes);
         self
     }
 
@@ -178,7 +191,7 @@ impl PanicHook {
         let Self { options, budget } = self;
         let desk = Arc::new(Desk {
             patience,
-            most: options.most_contexts(),
+            limits: Limits { contexts: options.most_contexts(), bytes: options.most_bytes() },
             is_open: AtomicBool::new(true),
             process: registry::process(),
             state: Mutex::default(),
@@ -194,13 +207,19 @@ impl PanicHook {
 /// Where panicking threads meet the thread that prints.
 struct Desk {
     patience: Duration,
-    /// The lines of how many other contexts.
-    most: usize,
+    limits: Limits,
     is_open: AtomicBool,
     /// In which process the printing thread is.
     process: u32,
     state: Mutex<State>,
     changed: Condvar,
+}
+
+/// How much of a report is for other contexts' lines.
+#[derive(Clone, Copy)]
+struct Limits {
+    contexts: usize,
+    bytes: usize,
 }
 
 #[derive(Default)]
@@ -275,7 +294,7 @@ impl Reporter for Desk {
         let deadline = Instant::now().checked_add(self.patience);
         let is_printed = self.process == registry::process() && self.hand_over(panicked.clone(), deadline);
         if !is_printed {
-            write_bare(&panicked, self.most);
+            write_bare(&panicked, self.limits);
         }
     }
 
@@ -323,7 +342,7 @@ impl State {
 }
 
 /// Writes what can be said without the user's code, as far as time goes.
-fn write_bare(panicked: &Panicked, most: usize) {
+fn write_bare(panicked: &Panicked, limits: Limits) {
     let deadline = Instant::now() + BARE;
     let mut text = format!("{panicked}\n");
     // A `String` takes everything: nothing here can fail.
@@ -332,22 +351,37 @@ fn write_bare(panicked: &Panicked, most: usize) {
     }
     let _ = writeln!(text, "    (values omitted: no thread rendered them in time)");
     // Half of the time is for the lines, and the rest for writing them.
-    write_others(panicked, most, Some(deadline - BARE / 2), &mut |line| text.push_str(line));
+    let limits = limits.after(&text);
+    write_others(panicked, limits, Some(deadline - BARE / 2), &mut |line| text.push_str(line));
     if Stderr::until(deadline).write_all(text.as_bytes()).is_err() {
         stats::count(|counters| &counters.reports_cut);
     }
 }
 
+impl Limits {
+    /// What is left of them after the text so far.
+    fn after(self, text: &str) -> Self {
+        Self { bytes: self.bytes.saturating_sub(text.len()), ..self }
+    }
+}
+
 /// A line for each other context, as far as the limits go.
-fn write_others(panicked: &Panicked, most: usize, deadline: Option<Instant>, write: &mut dyn FnMut(&str)) {
+fn write_others(panicked: &Panicked, limits: Limits, deadline: Option<Instant>, write: &mut dyn FnMut(&str)) {
     let others = panicked.others();
     if others.is_empty() {
         return;
     }
     write(&format!("\n{} others:\n", others.len()));
     let is_late = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-    let lines = others.iter().take(most).take_while(|_| !is_late());
-    let written = lines.map(|context| write(&format!("{}\n", Brief(context)))).count();
+    let lines = others.iter().take(limits.contexts).take_while(|_| !is_late());
+    let mut left = limits.bytes;
+    let fits = |line: &String| {
+        let fits = line.len() <= left;
+        left = left.saturating_sub(line.len());
+        fits
+    };
+    let lines = lines.map(|context| format!("{}\n", Brief(context))).take_while(fits);
+    let written = lines.map(|line| write(&line)).count();
     if written < others.len() {
         write(&format!("and {} more, left out\n", others.len() - written));
     }
@@ -408,7 +442,7 @@ fn print(
     panicked.contexts.iter().for_each(|context| text.push_str(&in_full(context, options)));
     desk.begin_writing();
     let mut result = Ok(());
-    write_others(panicked, desk.most, deadline, &mut |line| {
+    write_others(panicked, desk.limits.after(&text), deadline, &mut |line| {
         text.push_str(line);
         if text.len() >= PIECE && result.is_ok() {
             result = write(mem::take(&mut text).as_bytes());
