@@ -4,7 +4,7 @@
 //! A value that is JSON stays the text that it is. A parser would refuse some of what may stand there (depth, numbers out of
 //! range), and change some more (precision, keys that come twice).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
@@ -126,7 +126,7 @@ pub(super) struct LoadedValue {
     pub(super) name: String,
     #[serde(rename = "type")]
     pub(super) type_name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "even_null")]
     pub(super) value: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) age_us: Option<u64>,
@@ -135,6 +135,11 @@ pub(super) struct LoadedValue {
     pub(super) shown: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) truncated: bool,
+}
+
+/// A `null` that is there is a value like any other.
+fn even_null<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(json).map(Some)
 }
 
 impl LoadedValue {

@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
 use threadctx::{DumpDiff, Key, get_thread_ctx};
 
@@ -278,6 +279,56 @@ fn a_dump_with_the_time_of_its_capture_and_one_without_are_told_apart_by_the_pro
             let diff = DumpDiff::from_json(one, two).unwrap();
             let diff: Value = serde_json::from_str(&diff.to_json()).unwrap();
             assert_eq!(diff["elapsed_us"], elapsed_us);
+        }
+    }
+}
+
+/// JSON as a serializer may write it: any depth and range, keys that come twice, halves of characters.
+fn any_json() -> impl Strategy<Value = String> {
+    let number = "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,30})?(e[+-]?[0-9]{1,4})?";
+    let text = r#""([a-z\u{e9}\u{1f44d} ]|\\u[0-9a-f]{4}|\\["\\/nt]){0,8}""#;
+    let leaf = prop_oneof![number, text, Just("null".to_owned()), Just("true".to_owned())];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        let field = ("[a-c]", inner.clone()).prop_map(|(key, value)| format!("\"{key}\":{value}"));
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(","))),
+            vec(field, 0..4).prop_map(|fields| format!("{{{}}}", fields.join(","))),
+            (inner, 100..200_usize).prop_map(|(inner, deep)| "[".repeat(deep) + &inner + &"]".repeat(deep)),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    #[test]
+    fn a_difference_is_the_same_from_dumps_from_json_and_from_ndjson(one in any_json(), two in any_json(), changes: bool) {
+        static VALUE: Key<Box<serde_json::value::RawValue>> = Key::new("diff any", "value").json();
+        let worker = Worker::start();
+        let options = threadctx::DumpOptions::new().namespace("diff any").max_value_bytes(1 << 16);
+        let before = raw(&one);
+        worker.run(move || VALUE.set(before));
+        let before = options.take();
+        if changes {
+            let after = raw(&two);
+            worker.run(move || VALUE.set(after));
+        }
+        let after = options.take();
+        let diff = after.since(&before);
+        let expected = diff.to_json();
+        let forms = |dump: &threadctx::Dump| {
+            let mut lines = Vec::new();
+            dump.write_ndjson(&mut lines).unwrap();
+            [dump.to_json(), String::from_utf8(lines).unwrap()]
+        };
+        for (before, after) in forms(&before).into_iter().zip(forms(&after)) {
+            let read = DumpDiff::from_json(&before, &after).unwrap();
+            prop_assert_eq!(read.to_json(), expected.as_str());
+        }
+        if changes {
+            prop_assert_eq!(diff.changed().count(), 1);
+        } else {
+            prop_assert_eq!(diff.stuck().count(), 1, "{}", diff);
         }
     }
 }
