@@ -11,9 +11,8 @@ use std::{
 
 use crate::os;
 
-/// How many names for the temporary file are tried: others of the same name are of a process that was killed.
-const TRIES: u32 = 100;
-/// A temporary file's name, around the number of its process and one of its own. It is short, however long the target's is.
+/// A temporary file's name, around the number of its process, the time and a number of its own, which together nobody else has. It
+/// is short, however long the target's is.
 const PREFIX: &str = ".threadctx.";
 const SUFFIX: &str = ".tmp";
 /// How old a temporary file is at least that a killed process left.
@@ -101,15 +100,8 @@ impl Drop for Temporary {
 }
 
 fn create_beside(path: &Path) -> io::Result<(File, Temporary)> {
-    let mut tries = 0;
-    loop {
-        let temporary = beside(path);
-        match create(&temporary) {
-            Ok(file) => return Ok((file, Temporary(temporary))),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => tries += 1,
-            Err(error) => return Err(error),
-        }
-    }
+    let temporary = beside(path);
+    Ok((create(&temporary)?, Temporary(temporary)))
 }
 
 fn beside(path: &Path) -> PathBuf {

@@ -40,3 +40,31 @@ pub(super) fn lock_within<T>(mutex: &Mutex<T>, patience: Duration) -> Option<Mut
         }
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_waited_for_as_long_as_it_is_said_and_taken_when_it_is_free() {
+        const WAIT: Duration = Duration::from_millis(50);
+        let mutex = Mutex::new(());
+        let held = mutex.lock().expect("nothing has panicked");
+        let started = Instant::now();
+        assert!(lock_within(&mutex, WAIT).is_none());
+        assert!(started.elapsed() >= WAIT);
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| lock_within(&mutex, 1_000 * WAIT).is_some());
+            thread::sleep(WAIT);
+            drop(held);
+            assert!(waits.join().expect("it does not panic"));
+        });
+        // A panic under it does not close it.
+        let panics = || {
+            let _held = mutex.lock();
+            panic!("expected");
+        };
+        assert!(thread::scope(|scope| scope.spawn(panics).join()).is_err());
+        assert!(lock_within(&mutex, WAIT).is_some());
+    }
+}

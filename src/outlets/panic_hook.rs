@@ -233,7 +233,7 @@ struct State {
     at: Option<(Stage, Instant)>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// In the user's renderers.
     Rendering,
@@ -493,5 +493,37 @@ impl Drop for PanicHookGuard {
 impl fmt::Debug for PanicHookGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PanicHookGuard").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_is_given_up_comes_if_it_is_on_its_way_out_and_not_if_it_waits_or_renders() {
+        let panicked = || Panicked { place: String::new(), contexts: Vec::new(), number: 0 };
+        let now = Instant::now();
+        for (at, waiting, comes) in [
+            (Some((Stage::Writing, now)), vec![6], true),
+            (Some((Stage::Rendering, now)), vec![6], false),
+            (Some((Stage::Writing, now)), vec![6, 7], false),
+            (None, vec![], false),
+        ] {
+            let waiting = waiting.into_iter().map(|number| (number, panicked())).collect();
+            let mut state = State { waiting, last: 7, at, ..State::default() };
+            assert_eq!(state.give_up(7), comes, "{at:?}");
+            assert!(state.waiting.iter().all(|(number, _)| *number == 6), "it is withdrawn, and no other");
+        }
+    }
+
+    #[test]
+    fn a_thread_without_a_context_has_its_number_if_the_system_tells_it() {
+        for (number, expected) in
+            [(0, "a thread without context  at"), (7, "a thread without context  tid 7  at")]
+        {
+            let text = Panicked { place: "a.rs:1".to_owned(), contexts: Vec::new(), number }.to_string();
+            assert!(text.contains(expected), "{text}");
+        }
     }
 }
