@@ -195,6 +195,7 @@ fn without(resource: Resource, who: Outlet, expected: &Outcome) {
     };
     works();
     let earlier = dump();
+    let handler = handler();
     let before = Holds::now();
     for _ in 0..resource.rounds(who) {
         let stderr = Said::listen(&place);
@@ -202,12 +203,18 @@ fn without(resource: Resource, who: Outlet, expected: &Outcome) {
         let give_back = resource.take(&place);
         let text = outlet.dump((!matches!(expected, Counts)).then_some(&stderr));
         let later = dump();
+        let refused = resource.refuses(&place);
         let counted = match expected {
             Counts => until(|| stats().reports_cut, |counted| *counted > cut),
             Works | Says(_) => stats().reports_cut,
         };
         give_back();
         let said = stderr.restore();
+        if let Some((refused, why)) = refused {
+            let refused = refused.expect("it is an error").to_string();
+            assert!(refused.contains(why), "{refused}");
+            assert_eq!(self::handler(), handler, "nothing was changed");
+        }
         match expected {
             Works => {
                 let text = text.unwrap_or_else(|| panic!("no dump came; standard error: {said}"));
@@ -422,6 +429,15 @@ impl Write for Report {
     }
 }
 
+/// What the process does on a signal that no outlet has been opened for.
+fn handler() -> libc::sighandler_t {
+    // SAFETY: all zero, it is one that says nothing.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to an action of ours, and nothing is changed.
+    assert_eq!(unsafe { libc::sigaction(libc::SIGUSR1, std::ptr::null(), &mut action) }, 0);
+    action.sa_sigaction
+}
+
 fn raise() {
     // SAFETY: a number.
     assert_eq!(unsafe { libc::raise(libc::SIGUSR2) }, 0);
@@ -444,6 +460,19 @@ impl Resource {
     /// An outlet that is not a panicking thread's gives up after ten seconds, which is long for a test.
     fn rounds(self, who: Outlet) -> u32 {
         if self == Stderr(Stderr::Full) && who != Outlet::PanicHookStderr { 1 } else { 2 }
+    }
+
+    /// The error of an outlet that is opened now, and what it must say.
+    fn refuses(self, place: &Place) -> Option<(Option<threadctx::OutletError>, &'static str)> {
+        let of_signal = || threadctx::on_signal(libc::SIGUSR1).to(|_| ()).err();
+        let of_file = || watchdog(DUE).to_file(place.dump()).err();
+        match self {
+            Threads => Some((of_signal(), "could not be started")),
+            Descriptors => Some((of_signal(), "Too many open files")),
+            Folder(ReadOnly) => Some((of_file(), "Permission denied")),
+            Folder(Gone) => Some((of_file(), "No such file")),
+            _ => None,
+        }
     }
 
     /// Takes it away. Gives what gives it back.

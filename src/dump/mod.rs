@@ -47,7 +47,7 @@ pub(crate) use brief::{Brief, Who, in_full};
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use escape::Age;
 #[cfg(not(any(loom, shuttle)))]
-pub(crate) use render::reserve_helper;
+pub(crate) use render::ReservedHelper;
 pub(crate) use shown::Shown;
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use unmoved::{Unmoved, Watched};

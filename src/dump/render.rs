@@ -3,6 +3,7 @@
 
 use std::{
     cell::Cell,
+    io,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -332,11 +333,36 @@ fn next_job() -> u64 {
 /// A helper that no dump uses now. An outlet sees to it that there is one: when a dump is due, the system may have no thread to give.
 static IDLE: Mutex<Option<Helper>> = Mutex::new(None);
 
-/// Starts a helper while there is room, unless one is idle.
+/// A helper for an outlet that is being opened. Without [`keep`](Self::keep) there is afterwards what was there before.
 #[cfg(not(any(loom, shuttle)))]
-pub(crate) fn reserve_helper() {
-    if let Some(helper) = Helper::get() {
-        helper.keep();
+#[must_use]
+pub(crate) struct ReservedHelper {
+    helper: Option<Helper>,
+    was_idle: bool,
+}
+
+#[cfg(not(any(loom, shuttle)))]
+impl ReservedHelper {
+    /// The idle one, or a new one while there is room.
+    pub(crate) fn new() -> io::Result<Self> {
+        let idle = Helper::idle();
+        let was_idle = idle.is_some();
+        let helper = idle.map_or_else(Helper::start, Ok)?;
+        Ok(Self { helper: Some(helper), was_idle })
+    }
+
+    /// The outlet is open: the helper is there for its dumps.
+    pub(crate) fn keep(mut self) {
+        self.was_idle = true;
+    }
+}
+
+#[cfg(not(any(loom, shuttle)))]
+impl Drop for ReservedHelper {
+    fn drop(&mut self) {
+        if let Some(helper) = self.helper.take().filter(|_| self.was_idle) {
+            helper.keep();
+        }
     }
 }
 
@@ -353,9 +379,13 @@ impl Drop for Over {
 impl Helper {
     /// The idle one, or a new one; `None` if the system has no thread to give.
     fn get() -> Option<Self> {
+        Self::idle().or_else(|| Self::start().ok())
+    }
+
+    fn idle() -> Option<Self> {
         let idle = lock_briefly(&IDLE).and_then(|mut idle| idle.take());
         // In a forked child the thread does not exist.
-        idle.filter(|helper| helper.process == registry::process()).or_else(Self::start)
+        idle.filter(|helper| helper.process == registry::process())
     }
 
     /// Keeps it for the next dump.
@@ -364,7 +394,7 @@ impl Helper {
         drop(former);
     }
 
-    fn start() -> Option<Self> {
+    fn start() -> io::Result<Self> {
         let (work, todo) = mpsc::channel::<Work>();
         let (send, results) = mpsc::channel();
         let is_over = Arc::new(AtomicBool::new(false));
@@ -387,6 +417,7 @@ impl Helper {
             }
         };
         let process = registry::process();
-        own_thread::spawn("threadctx-dump", run).ok().map(|()| Self { work, results, is_over, process })
+        own_thread::spawn("threadctx-dump", run)?;
+        Ok(Self { work, results, is_over, process })
     }
 }

@@ -8,14 +8,20 @@ use std::{
 
 use super::OutletError;
 use crate::{
-    current, dump, own_thread,
+    current,
+    dump::ReservedHelper,
+    own_thread,
     panics::{self, What},
 };
 
-/// Starts an outlet's thread, and the one on which its dumps render values: when a dump is due there may be none to be had.
-pub(super) fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<(), OutletError> {
-    dump::reserve_helper();
-    own_thread::spawn(name, body).map_err(|error| OutletError::thread(name, error))
+/// Starts an outlet's thread, and the one on which its dumps render values: when a dump is due there may be none to be had. The
+/// opener keeps that one once nothing can fail any more.
+pub(super) fn spawn(
+    name: &'static str,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<ReservedHelper, OutletError> {
+    let spawned = ReservedHelper::new().and_then(|helper| own_thread::spawn(name, body).map(|()| helper));
+    spawned.map_err(|error| OutletError::thread(name, error))
 }
 
 /// Runs code of the user's on an outlet's thread: a panic goes no further, and a context that it made is over.

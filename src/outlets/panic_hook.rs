@@ -198,7 +198,7 @@ impl PanicHook {
             changed: Condvar::new(),
         });
         let served = Arc::clone(&desk);
-        own::spawn("threadctx-panic", move || serve(&served, &options, budget, write))?;
+        own::spawn("threadctx-panic", move || serve(&served, &options, budget, write))?.keep();
         hook_chain::add(Arc::<Desk>::clone(&desk));
         Ok(PanicHookGuard { desk })
     }

@@ -148,7 +148,7 @@ impl OnSignal {
         let Self { signal, options } = self;
         let (send, receive) = mpsc::sync_channel::<Signals>(1);
         // The handler comes last: it stays for the life of the process, so nothing may fail after it.
-        own::spawn("threadctx-sig", move || {
+        let helper = own::spawn("threadctx-sig", move || {
             let Ok(mut signals) = receive.recv() else { return };
             os::unblock_signal(signal);
             let handle = signals.handle();
@@ -160,6 +160,7 @@ impl OnSignal {
         })?;
         let signals = listen(signal).map_err(|error| OutletError::signal(signal, error))?;
         let handle = signals.handle();
+        helper.keep();
         // The thread waits for it, and the channel has room.
         let _ = send.send(signals);
         Ok(SignalGuard { handle, signal, process: registry::process() })

@@ -206,10 +206,11 @@ impl Watchdog {
         let rest = Arc::new(Rest { is_over: Mutex::new(false), changed: Condvar::new() });
         let pauses = Pauses::default();
         let watch = Watch { watchdog: self, since: clock::now(), pauses, rest: Arc::clone(&rest) };
-        own::spawn("threadctx-watch", move || {
+        let helper = own::spawn("threadctx-watch", move || {
             watch.run(&mut outlet);
             own_thread::run_users(|| panics::contain_drop(outlet));
         })?;
+        helper.keep();
         Ok(WatchdogGuard { rest, process: registry::process() })
     }
 }
