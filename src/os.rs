@@ -12,14 +12,16 @@ pub(crate) use other::*;
 mod unix {
     use std::{
         ffi::c_void,
-        io,
+        fs,
+        io::{self, IsTerminal as _, Write as _},
         mem::MaybeUninit,
         num::NonZero,
+        os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _},
         ptr,
         time::{Duration, Instant},
     };
 
-    use once_cell::race::OnceNonZeroUsize;
+    use once_cell::race::{OnceBox, OnceNonZeroUsize};
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const COARSE: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
@@ -137,6 +139,13 @@ mod unix {
         deadline: Instant,
     }
 
+    /// The terminal that standard error was when an outlet for it was opened, once more: see [`Terminal`].
+    static TERMINAL: OnceBox<Terminal> = OnceBox::new();
+
+    /// A terminal opened once more, so that writing to it does not block: that is a matter of this opening alone. A terminal that
+    /// says to `poll` that it takes something need not take two bytes, which is what becomes of the end of a line.
+    struct Terminal(fs::File);
+
     impl Stderr {
         pub(crate) fn until(deadline: Instant) -> Self {
             Self { deadline }
@@ -160,11 +169,10 @@ mod unix {
     impl io::Write for Stderr {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.wait()?;
-            let written = match stderr_kind() {
+            let written = match kind_and_device(libc::STDERR_FILENO).0 {
                 libc::S_IFIFO => write_pipe(bytes),
                 libc::S_IFSOCK => write_socket(bytes),
-                // Only for the next byte is it sure that a terminal has room.
-                libc::S_IFCHR => write(&bytes[..bytes.len().min(1)]),
+                libc::S_IFCHR if io::stderr().is_terminal() => write_terminal(bytes),
                 _ => write(bytes),
             };
             written.map_err(interrupted_if_full)
@@ -175,13 +183,59 @@ mod unix {
         }
     }
 
-    /// What kind of file standard error is.
-    fn stderr_kind() -> libc::mode_t {
+    impl Terminal {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        fn open() -> io::Result<Self> {
+            Self::open_as("/proc/self/fd/2")
+        }
+
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        fn open() -> io::Result<Self> {
+            let mut name = [0; 256];
+            // SAFETY: the pointer and the length are those of the buffer.
+            match unsafe { libc::ttyname_r(libc::STDERR_FILENO, name.as_mut_ptr().cast(), name.len()) } {
+                0 => {
+                    let name = std::ffi::CStr::from_bytes_until_nul(&name).map_err(io::Error::other)?;
+                    Self::open_as(name.to_str().map_err(io::Error::other)?)
+                }
+                error => Err(io::Error::from_raw_os_error(error)),
+            }
+        }
+
+        fn open_as(path: &str) -> io::Result<Self> {
+            let mut options = fs::OpenOptions::new();
+            options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).map(Self)
+        }
+
+        fn is_standard_error(&self) -> bool {
+            kind_and_device(self.0.as_raw_fd()) == kind_and_device(libc::STDERR_FILENO)
+        }
+    }
+
+    /// Opens the terminal while there is a descriptor for it. If there is none, or if standard error becomes another terminal, it is
+    /// opened when something is written.
+    pub(crate) fn reserve_terminal() {
+        if io::stderr().is_terminal() {
+            let _ = TERMINAL.get_or_try_init(|| Terminal::open().map(Box::new));
+        }
+    }
+
+    /// Of a terminal that cannot be opened once more nothing is written: it could hold the thread for ever.
+    fn write_terminal(bytes: &[u8]) -> io::Result<usize> {
+        match TERMINAL.get().filter(|terminal| terminal.is_standard_error()) {
+            Some(Terminal(reserved)) => (&mut &*reserved).write(bytes),
+            None => Terminal::open()?.0.write(bytes),
+        }
+    }
+
+    /// What kind of file it is, and which device.
+    fn kind_and_device(descriptor: libc::c_int) -> (libc::mode_t, libc::dev_t) {
         let mut file = MaybeUninit::<libc::stat>::zeroed();
         // SAFETY: the pointer is to a stat of ours. If the call fails, it stays zeroed.
-        unsafe { libc::fstat(libc::STDERR_FILENO, file.as_mut_ptr()) };
+        unsafe { libc::fstat(descriptor, file.as_mut_ptr()) };
         // SAFETY: zeroed, a stat is valid.
-        unsafe { file.assume_init() }.st_mode & libc::S_IFMT
+        let file = unsafe { file.assume_init() };
+        (file.st_mode & libc::S_IFMT, file.st_rdev)
     }
 
     fn write(bytes: &[u8]) -> io::Result<usize> {
@@ -211,21 +265,21 @@ mod unix {
         write_page(bytes)
     }
 
+    #[cfg(not(target_vendor = "apple"))]
+    const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
+    /// A socket has an option for it there, which is its opener's to set.
+    #[cfg(target_vendor = "apple")]
+    const NO_SIGNAL: libc::c_int = 0;
+
     /// A pipe that takes something takes as much as this without blocking, unless another writer is faster.
     fn write_page(bytes: &[u8]) -> io::Result<usize> {
         write(&bytes[..bytes.len().min(libc::PIPE_BUF)])
     }
 
     fn write_socket(bytes: &[u8]) -> io::Result<usize> {
+        let (start, length, flags) = (bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT | NO_SIGNAL);
         // SAFETY: the pointer and the length are those of the bytes.
-        let sent = unsafe {
-            libc::send(
-                libc::STDERR_FILENO,
-                bytes.as_ptr().cast(),
-                bytes.len(),
-                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-            )
-        };
+        let sent = unsafe { libc::send(libc::STDERR_FILENO, start, length, flags) };
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
 
@@ -388,6 +442,8 @@ mod other {
     pub(crate) fn has_process(_: u32) -> bool {
         true
     }
+
+    pub(crate) fn reserve_terminal() {}
 
     /// Standard error as std has it, which knows no deadline.
     pub(crate) struct Stderr;

@@ -775,39 +775,88 @@ fn threads_that_write_at_once_to_a_standard_error_with_little_room_are_not_held(
     });
 }
 
-/// The other side of a terminal does not read, as that of a session that was suspended.
+/// Has standard error be a terminal. Gives its other side.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "calls into the C library")]
+fn terminal() -> std::fs::File {
+    use std::os::fd::AsRawFd;
+    let open = |path: &str| std::fs::OpenOptions::new().read(true).write(true).open(path);
+    let master = open("/dev/ptmx").expect("the system has terminals to give");
+    let mut name = [0; 64];
+    // SAFETY: a number.
+    assert_eq!(unsafe { libc::unlockpt(master.as_raw_fd()) }, 0);
+    // SAFETY: the pointer and the length are those of the buffer.
+    assert_eq!(unsafe { libc::ptsname_r(master.as_raw_fd(), name.as_mut_ptr(), name.len()) }, 0);
+    // SAFETY: the call has put a text there that ends with a zero.
+    let name = unsafe { std::ffi::CStr::from_ptr(name.as_ptr()) };
+    let slave = open(name.to_str().expect("a path")).expect("it is unlocked");
+    // SAFETY: two numbers.
+    assert_eq!(unsafe { libc::dup2(slave.as_raw_fd(), libc::STDERR_FILENO) }, libc::STDERR_FILENO);
+    master
+}
+
+/// The other side of the terminal does not read, as that of a session that was suspended; and then no descriptor is left to
+/// open it once more with.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_that_takes_nothing_holds_no_panicking_thread() {
-    use std::os::fd::AsRawFd;
     alone(|| {
         panic::set_hook(Box::new(|_| ()));
+        let _master = terminal();
         panic_hook().budget(Duration::ZERO).to(Waits).expect("it can be installed").forever();
-        let open = |path: &str| std::fs::OpenOptions::new().read(true).write(true).open(path);
-        let master = open("/dev/ptmx").expect("the system has terminals to give");
-        let mut name = [0; 64];
-        // SAFETY: a number.
-        assert_eq!(unsafe { libc::unlockpt(master.as_raw_fd()) }, 0);
-        // SAFETY: the pointer and the length are those of the buffer.
-        assert_eq!(unsafe { libc::ptsname_r(master.as_raw_fd(), name.as_mut_ptr(), name.len()) }, 0);
-        // SAFETY: the call has put a text there that ends with a zero.
-        let name = unsafe { std::ffi::CStr::from_ptr(name.as_ptr()) };
-        let slave = open(name.to_str().expect("a path")).expect("it is unlocked");
-        // SAFETY: two numbers.
-        assert_eq!(unsafe { libc::dup2(slave.as_raw_fd(), libc::STDERR_FILENO) }, libc::STDERR_FILENO);
         with_many_others(|| {
-            for _ in 0..8 {
+            for has_descriptors in [true, true, false, false, false] {
+                let taken = (!has_descriptors).then(take_descriptors);
                 let started = Instant::now();
                 panicking("held", || panic!("expected"));
                 let took = started.elapsed();
                 assert!(took < Duration::from_millis(1_500) * patience::patience(), "{took:?}");
+                drop(taken);
             }
         });
         // The thread that prints notices a little later that it cannot.
         while stats().reports_cut == 0 {
             thread::yield_now();
         }
+    });
+}
+
+/// All descriptors that this process may have.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "calls into the C library")]
+fn take_descriptors() -> Vec<std::fs::File> {
+    let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
+    // SAFETY: the pointer is to a limit of ours.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+    std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_gets_all_of_each_report_also_when_no_descriptor_is_left() {
+    alone(|| {
+        panic::set_hook(Box::new(|_| ()));
+        let mut master = terminal();
+        panic_hook().to_stderr().expect("it can be installed").forever();
+        let (send, pieces) = mpsc::channel();
+        thread::spawn(move || {
+            let mut piece = [0; 4_096];
+            while let Ok(length) = io::Read::read(&mut master, &mut piece) {
+                let _ = send.send(String::from_utf8_lossy(&piece[..length]).into_owned());
+            }
+        });
+        with_many_others(|| {
+            for has_descriptors in [true, false] {
+                let taken = (!has_descriptors).then(take_descriptors);
+                panicking("seen", || panic!("expected"));
+                let mut report = String::new();
+                while report.matches("ThreadId(").count() < 100 {
+                    report += &pieces.recv_timeout(Duration::from_secs(20)).expect("it goes on");
+                }
+                drop(taken);
+            }
+        });
+        assert_eq!(stats().reports_cut, 0);
     });
 }
 

@@ -189,6 +189,7 @@ impl PanicHook {
         }
         let patience = self.patience();
         let Self { options, budget } = self;
+        os::reserve_terminal();
         let desk = Arc::new(Desk {
             patience,
             limits: Limits { contexts: options.most_contexts(), bytes: options.most_bytes() },

@@ -8,7 +8,11 @@ use std::{
 };
 
 use super::{OutletError, error::shown, file};
-use crate::{TextStyle, os::Stderr, stats};
+use crate::{
+    TextStyle,
+    os::{self, Stderr},
+    stats,
+};
 
 /// Writes to standard error, past std's lock: a blocked thread may hold that.
 pub(super) fn to_stderr(text: impl Display) {
@@ -32,8 +36,9 @@ fn write_all(text: &[u8]) {
     }
 }
 
-/// What suits standard error, be it a terminal or not.
+/// What suits standard error, be it a terminal or not, for an outlet that is being opened.
 pub(super) fn style() -> TextStyle {
+    os::reserve_terminal();
     TextStyle::of(&io::stderr())
 }
 
