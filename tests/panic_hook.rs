@@ -883,3 +883,22 @@ fn a_report_has_a_limit_in_bytes_and_says_what_it_leaves_out() {
         assert_eq!(others.lines().count() + left_out, 100, "{report}");
     });
 }
+
+/// std changes no hook while a thread panics.
+#[test]
+fn a_thread_that_panics_cannot_install_it_and_is_told_so() {
+    struct Installs(mpsc::Sender<String>);
+    impl Drop for Installs {
+        fn drop(&mut self) {
+            let refused = panic_hook().to(io::sink()).expect_err("it panics");
+            let _ = self.0.send(refused.to_string());
+        }
+    }
+    let (send, refused) = mpsc::channel();
+    panicking("installs", move || {
+        let _installs = Installs(send);
+        panic!("expected");
+    });
+    let refused = refused.recv().expect("it was dropped");
+    assert!(refused.contains("this thread is panicking") && refused.contains("early in `main`"), "{refused}");
+}
