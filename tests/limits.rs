@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "calls into the C library")]
 
 use std::{
+    fmt,
     fs::{self, File},
     io::{self, Write},
     os::{
@@ -15,12 +16,15 @@ use std::{
     panic,
     path::{Path, PathBuf},
     process::Command,
-    sync::mpsc::{self, Receiver},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver},
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use threadctx::{Dump, Key, dump, on_signal, panic_hook, stats, watchdog};
+use threadctx::{Dump, DumpOptions, Key, dump, on_signal, panic_hook, stats, watchdog};
 
 #[path = "support/patience.rs"]
 mod patience;
@@ -34,6 +38,8 @@ use patience::patience;
 static STEP: Key<u64> = Key::new("limits", "step").debug();
 /// It makes a dump longer than what is said of one that fails.
 static LONG: Key<String> = Key::new("limits", "long").debug();
+/// Rendering it takes the user's code, and so a thread that can be left behind.
+static OWN: Key<Own> = Key::new("limits", "own").debug();
 /// How long a dump may take to come.
 const DUE: Duration = Duration::from_secs(20);
 
@@ -42,12 +48,17 @@ const DUE: Duration = Duration::from_secs(20);
 enum Resource {
     Threads,
     Descriptors,
+    /// A limit of none, as some sandboxes have it: the system does not even wait for one that is open with `poll` then.
+    EveryDescriptor,
     Memory,
     Stderr(Stderr),
     Folder(Folder),
     Proc,
     Executable,
+    /// The process is stopped before the dump.
     Time,
+    /// It is stopped in a renderer, for longer than a renderer may take.
+    TimeOfARenderer,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -68,6 +79,8 @@ enum Folder {
 #[derive(Clone, Copy, PartialEq)]
 enum Outlet {
     Dump,
+    /// With `DumpOptions::patience`.
+    PatientDump,
     Signal,
     Watchdog,
     PanicHook,
@@ -87,6 +100,8 @@ enum Outcome {
     Says(&'static str),
     /// Nobody can be told but `stats().reports_cut`.
     Counts,
+    /// The dump comes without the values that are rendered by the user's code, and says so in their place.
+    Omits,
 }
 
 use self::{Folder::*, Outcome::*, Resource::*, Stderr::*};
@@ -111,6 +126,7 @@ macro_rules! table {
 table! {
     threads: Threads => {
         a_dump: Outlet::Dump => Works,
+        a_dump_with_patience: Outlet::PatientDump => Omits,
         a_signal: Outlet::Signal => Works,
         a_watchdog: Outlet::Watchdog => Works,
         a_panic_hook: Outlet::PanicHook => Works,
@@ -118,13 +134,23 @@ table! {
     }
     descriptors: Descriptors => {
         a_dump: Outlet::Dump => Works,
+        a_dump_with_patience: Outlet::PatientDump => Works,
         a_signal: Outlet::Signal => Works,
         a_watchdog: Outlet::Watchdog => Works,
         a_panic_hook: Outlet::PanicHook => Works,
         a_file: Outlet::File => Says("Too many open files"),
     }
+    every_descriptor: EveryDescriptor => {
+        a_dump: Outlet::Dump => Works,
+        a_dump_with_patience: Outlet::PatientDump => Works,
+        a_signal: Outlet::SignalStderr => Works,
+        a_watchdog: Outlet::WatchdogStderr => Works,
+        a_panic_hook: Outlet::PanicHookStderr => Works,
+        a_file: Outlet::File => Says("Too many open files"),
+    }
     memory: Memory => {
         a_dump: Outlet::Dump => Works,
+        a_dump_with_patience: Outlet::PatientDump => Works,
         a_signal: Outlet::Signal => Works,
         a_watchdog: Outlet::Watchdog => Works,
         a_panic_hook: Outlet::PanicHook => Works,
@@ -156,6 +182,7 @@ table! {
     }
     the_proc_file_system: Proc => {
         a_dump: Outlet::Dump => Works,
+        a_dump_with_patience: Outlet::PatientDump => Works,
         a_signal: Outlet::Signal => Works,
         a_watchdog: Outlet::Watchdog => Works,
         a_panic_hook: Outlet::PanicHook => Works,
@@ -163,6 +190,7 @@ table! {
     }
     the_executable: Executable => {
         a_dump: Outlet::Dump => Works,
+        a_dump_with_patience: Outlet::PatientDump => Works,
         a_signal: Outlet::Signal => Works,
         a_watchdog: Outlet::Watchdog => Works,
         a_panic_hook: Outlet::PanicHook => Works,
@@ -170,6 +198,15 @@ table! {
     }
     time: Time => {
         a_dump: Outlet::Dump => Works,
+        a_dump_with_patience: Outlet::PatientDump => Works,
+        a_signal: Outlet::Signal => Works,
+        a_watchdog: Outlet::Watchdog => Works,
+        a_panic_hook: Outlet::PanicHook => Works,
+        a_file: Outlet::File => Works,
+    }
+    time_of_a_renderer: TimeOfARenderer => {
+        a_dump: Outlet::Dump => Works,
+        a_dump_with_patience: Outlet::PatientDump => Works,
         a_signal: Outlet::Signal => Works,
         a_watchdog: Outlet::Watchdog => Works,
         a_panic_hook: Outlet::PanicHook => Works,
@@ -184,6 +221,7 @@ fn without(resource: Resource, who: Outlet, expected: &Outcome) {
     }
     STEP.set(7);
     LONG.set("x".repeat(900));
+    OWN.set(Own(8));
     panic::set_hook(Box::new(|_| ()));
     let outlet = Open::new(who, &place);
     let works = || {
@@ -206,7 +244,7 @@ fn without(resource: Resource, who: Outlet, expected: &Outcome) {
         let refused = resource.refuses(&place);
         let counted = match expected {
             Counts => until(|| stats().reports_cut, |counted| *counted > cut),
-            Works | Says(_) => stats().reports_cut,
+            Works | Says(_) | Omits => stats().reports_cut,
         };
         give_back();
         let said = stderr.restore();
@@ -223,6 +261,12 @@ fn without(resource: Resource, who: Outlet, expected: &Outcome) {
                 let diff = later.since(&earlier).to_string();
                 assert!(!diff.contains("different processes"), "{diff}");
                 assert!(uptime_us(&later) >= uptime_us(&earlier));
+            }
+            Omits => {
+                let text = text
+                    .expect("it comes")
+                    .replace("<not rendered: no thread could be had for it>", "Own(8)");
+                assert!(is_whole(&text) && text.matches("Own(8)").count() == 1, "{text}");
             }
             Says(what) => {
                 assert_eq!((text, counted), (None, cut));
@@ -246,6 +290,7 @@ fn is_whole(dump: &str) -> bool {
     let value = dump.lines().any(|line| line.trim_start().starts_with("limits.step = 7"));
     // What a watchdog finds is that its key did not move, which is so.
     value
+        && dump.lines().any(|line| line.trim_start().starts_with("limits.own") && line.contains("= Own(8)"))
         && !["does not end", "is gone", "Left out", "<busy", "(deleted)"]
             .iter()
             .any(|word| dump.contains(word))
@@ -367,7 +412,7 @@ impl Open {
         let watchdog =
             || watchdog(Duration::from_millis(20)).key(&STEP).at_most_every(Duration::from_millis(50));
         match who {
-            Outlet::Dump => Ok(()),
+            Outlet::Dump | Outlet::PatientDump => Ok(()),
             Outlet::Signal => on_signal().to(move |dump| sends(&dump)).map(|guard| guard.forever()),
             Outlet::File => on_signal().to_file(place.dump()).map(|guard| guard.forever()),
             Outlet::SignalStderr => on_signal().to_stderr().map(|guard| guard.forever()),
@@ -382,8 +427,10 @@ impl Open {
 
     /// Has it dump; `None` if no dump comes, or if it would come on a standard error that is not read.
     fn dump(&self, stderr: Option<&Said>) -> Option<String> {
+        let patient = DumpOptions::new().patience(Duration::from_millis(100));
         match self.who {
             Outlet::Dump => return Some(dump().to_string()),
+            Outlet::PatientDump => return Some(patient.take().to_string()),
             Outlet::Signal | Outlet::SignalStderr => raise(),
             Outlet::PanicHook | Outlet::PanicHookStderr => {
                 let panicked = panic::catch_unwind(|| panic!("expected"));
@@ -480,6 +527,7 @@ impl Resource {
         let dumps = place.dumps();
         match self {
             Threads => limit(libc::RLIMIT_AS, memory() + (512 << 10)),
+            EveryDescriptor => limit(libc::RLIMIT_NOFILE, 0),
             Memory => limit(libc::RLIMIT_AS, memory() + (8 << 20)),
             Descriptors => {
                 let mut all = Vec::new();
@@ -515,7 +563,44 @@ impl Resource {
                 assert!(stopped.expect("there is a shell").success());
                 Box::new(|| ())
             }
+            TimeOfARenderer => {
+                let script = format!(
+                    "until grep -q '^State:.T' /proc/{0}/status; do sleep 0.01; done; sleep 0.35; kill -CONT {0}",
+                    std::process::id()
+                );
+                let mut goes_on = Command::new("sh").args(["-c", &script]).spawn().expect("there is a shell");
+                Own::STOPS.store(true, Ordering::SeqCst);
+                Box::new(move || {
+                    assert!(goes_on.wait().expect("it ends").success());
+                    assert!(!Own::STOPS.load(Ordering::SeqCst), "it was stopped");
+                })
+            }
         }
+    }
+}
+
+/// A value of the user's.
+struct Own(u8);
+
+impl Own {
+    /// Whether the next renderer stops the process. Somebody else lets it go on.
+    const STOPS: &AtomicBool = {
+        static STOPS: AtomicBool = AtomicBool::new(false);
+        &STOPS
+    };
+}
+
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if Self::STOPS.swap(false, Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(30));
+            let process = std::process::id();
+            // SAFETY: two numbers.
+            assert_eq!(unsafe { libc::kill(process as i32, libc::SIGSTOP) }, 0);
+            // It takes its time before and after, which is less than it may take.
+            thread::sleep(Duration::from_millis(30));
+        }
+        f.debug_tuple("Own").field(&self.0).finish()
     }
 }
 

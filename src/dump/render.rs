@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::value::RawValue;
@@ -236,6 +236,11 @@ pub(super) struct Apart {
 /// How many threads one dump may leave behind. After that it renders nothing more that could keep one.
 const MAX_HUNG: usize = 8;
 
+/// Who wakes so much later than asked for was not let run, and nor were others: a value has its time once more.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often that is so for one value at the most.
+const MAX_PAUSES: u32 = 3;
+
 impl Apart {
     fn begin<'s>(&mut self, subjects: impl Iterator<Item = (ValueId, Shown, &'s Subject)>) {
         let known = |(value, shown, subject): (ValueId, Shown, &Subject)| {
@@ -276,11 +281,15 @@ impl Apart {
             return Rendered::problem(Problem::Unrendered, "not rendered: no thread could be had for it");
         };
         let patience = self.patience.min(left);
+        let mut again = MAX_PAUSES;
         loop {
+            let asked = Instant::now();
             match helper.results.recv_timeout(patience) {
                 Ok(done) if (done.job, done.number) == (self.job, number) => return done.rendered,
                 // Of a value that the dump had no room for, of this context or of one before it.
                 Ok(_) => {}
+                // Neither this thread nor the helper ran: the process was stopped, or the machine asleep.
+                Err(_) if again > 0 && asked.elapsed() >= patience.saturating_add(PAUSE) => again -= 1,
                 Err(_) => break,
             }
         }
