@@ -710,6 +710,20 @@ fn a_budget_bounds_the_lines_about_others_too() {
     ends(0).alone_then(body, |text| assert!(text.contains("and 20 more, left out"), "{text}"));
 }
 
+/// No deadline can be worked out from it.
+#[test]
+fn a_budget_without_end_is_one_too() {
+    let body = || {
+        panic_hook().budget(Duration::MAX).to_stderr().expect("it can be installed").forever();
+        panicking("endless", || {
+            STEP.set(7);
+            panic!("expected");
+        });
+        assert_eq!(stats().hook_panics, 0);
+    };
+    ends(0).alone_then(body, |text| assert!(text.contains("job.step = 7"), "{text}"));
+}
+
 /// Contexts whose lines make a report as long as a page.
 fn with_many_others(code: impl FnOnce()) {
     let (over, wait) = mpsc::channel::<()>();

@@ -41,6 +41,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_millis(500);
 /// What the panicking thread keeps of its time for lines without values, should the report not come in time.
 const BARE: Duration = Duration::from_millis(100);
+/// What standard error is waited for at the most, whatever the budget is.
+const LONGEST: Duration = Duration::from_secs(86_400);
 /// So many bytes of the others' lines are written at once.
 const PIECE: usize = 16 << 10;
 
@@ -152,7 +154,8 @@ impl PanicHook {
     /// ```
     pub fn to_stderr(mut self) -> Result<PanicHookGuard, OutletError> {
         self.options = self.options.or_style(sink::style());
-        let patience = self.patience();
+        // A deadline has to be told from it.
+        let patience = self.patience().min(LONGEST);
         self.start(move |text| Stderr::until(Instant::now() + patience).write_all(text))
     }
 
