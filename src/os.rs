@@ -155,10 +155,19 @@ mod unix {
         fn wait(&self) -> io::Result<()> {
             // Rounded up, so that the deadline is over when the system says that time is.
             let left = self.deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-            let milliseconds = left.as_millis().try_into().unwrap_or(libc::c_int::MAX);
-            let mut wanted = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
-            // SAFETY: the pointer is to the one entry, which is ours.
-            match unsafe { libc::poll(&mut wanted, 1, milliseconds) } {
+            let mut time = libc::timeval {
+                tv_sec: left.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+                tv_usec: left.subsec_micros() as libc::suseconds_t,
+            };
+            let mut files = MaybeUninit::<libc::fd_set>::uninit();
+            // SAFETY: the pointer is to a set of ours.
+            unsafe { libc::FD_ZERO(files.as_mut_ptr()) };
+            // SAFETY: the set is initialised, and the number is one that it has room for.
+            unsafe { libc::FD_SET(libc::STDERR_FILENO, files.as_mut_ptr()) };
+            let (none, wanted) = (ptr::null_mut(), files.as_mut_ptr());
+            // Not `poll`, which Linux refuses to who has a limit of no descriptors at all, as in some sandboxes.
+            // SAFETY: the pointers are to a set and a time of ours; the other sets are none.
+            match unsafe { libc::select(libc::STDERR_FILENO + 1, none, wanted, none, &mut time) } {
                 0 => Err(io::ErrorKind::TimedOut.into()),
                 1.. => Ok(()),
                 _ => Err(io::Error::last_os_error()),
