@@ -7,6 +7,12 @@ pub(crate) use unix::*;
 #[cfg(not(unix))]
 pub(crate) use other::*;
 
+/// Where the system has no such signal, or no way to take it back, a write is a write.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn write_within_size<R>(write: impl FnOnce() -> std::io::Result<R>) -> std::io::Result<R> {
+    write()
+}
+
 #[cfg(unix)]
 #[expect(unsafe_code, reason = "calls into the C library")]
 mod unix {
@@ -364,13 +370,38 @@ mod unix {
     /// Lets this thread take `signal`, so that there is one that does.
     #[cfg(feature = "signal")]
     pub(crate) fn unblock_signal(signal: libc::c_int) {
-        let mut signals = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: as in `SignalMask::set`.
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set_of(signal), ptr::null_mut()) };
+    }
+
+    /// Runs a write to a file. One beyond the limit of a file's size is an error, and not also the signal that ends the process.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn write_within_size<R>(write: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        let beyond = set_of(libc::SIGXFSZ);
+        let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
+        // SAFETY: the pointers are to two sets of ours; it is this thread's mask that changes.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &beyond, before.as_mut_ptr()) };
+        let result = write();
+        if result.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EFBIG)) {
+            let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            // This thread's signal waits for it, or it comes when it is no longer blocked.
+            // SAFETY: the pointers are to a set and a time of ours; what the signal says is not asked for.
+            unsafe { libc::sigtimedwait(&beyond, ptr::null_mut(), &at_once) };
+        }
+        // SAFETY: the call has set it, or it is zeroed, which is a set too.
+        SignalMask(unsafe { before.assume_init() }).set();
+        result
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", feature = "signal"))]
+    fn set_of(signal: libc::c_int) -> libc::sigset_t {
+        let mut signals = MaybeUninit::<libc::sigset_t>::zeroed();
         // SAFETY: the pointer is to a set of ours.
         unsafe { libc::sigemptyset(signals.as_mut_ptr()) };
         // SAFETY: the set is initialised.
         unsafe { libc::sigaddset(signals.as_mut_ptr(), signal) };
-        // SAFETY: as in `SignalMask::set`.
-        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, signals.as_ptr(), ptr::null_mut()) };
+        // SAFETY: it is initialised.
+        unsafe { signals.assume_init() }
     }
 
     /// Has `prepare` run before each fork, and `parent` and `child` after it in the respective process, all on the

@@ -61,12 +61,25 @@ fn process_of(name: &str) -> Option<u32> {
 pub(super) fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     refuse_what_is_no_file(path)?;
     let (file, temporary) = create_beside(path)?;
-    let mut out = BufWriter::new(file);
+    let mut out = BufWriter::new(Unsignalled(file));
     content(&mut out)?;
     // Not left to the drop, which says nothing of an error.
     out.flush()?;
     drop(out);
     temporary.take_name(path)
+}
+
+/// A file whose limits are errors: where the program may write no more, a dump does not end it.
+struct Unsignalled(File);
+
+impl Write for Unsignalled {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        os::write_within_size(|| self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Only regular files are replaced: not a device that somebody means to write to, nor a link that somebody else has put
