@@ -7,9 +7,9 @@ pub(crate) use unix::*;
 #[cfg(not(unix))]
 pub(crate) use other::*;
 
-/// Where the system has no such signal, or no way to take it back, a write is a write.
+/// Where the system has no such signals, or no way to take one back, a write is a write.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn write_within_size<R>(write: impl FnOnce() -> std::io::Result<R>) -> std::io::Result<R> {
+pub(crate) fn without_signals<R>(write: impl FnOnce() -> std::io::Result<R>) -> std::io::Result<R> {
     write()
 }
 
@@ -184,12 +184,12 @@ mod unix {
     impl io::Write for Stderr {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.wait()?;
-            let written = match kind_and_device(libc::STDERR_FILENO).0 {
+            let written = super::without_signals(|| match kind_and_device(libc::STDERR_FILENO).0 {
                 libc::S_IFIFO => write_pipe(bytes),
                 libc::S_IFSOCK => write_socket(bytes),
                 libc::S_IFCHR if io::stderr().is_terminal() => write_terminal(bytes),
                 _ => write(bytes),
-            };
+            });
             written.map_err(interrupted_if_full)
         }
 
@@ -371,22 +371,26 @@ mod unix {
     #[cfg(feature = "signal")]
     pub(crate) fn unblock_signal(signal: libc::c_int) {
         // SAFETY: as in `SignalMask::set`.
-        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set_of(signal), ptr::null_mut()) };
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set_of(&[signal]), ptr::null_mut()) };
     }
 
-    /// Runs a write to a file. One beyond the limit of a file's size is an error, and not also the signal that ends the process.
+    /// Runs a write. One beyond the limit of a file's size, or to a pipe that nobody reads any more, is an error, and not also the
+    /// signal that ends the process.
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(crate) fn write_within_size<R>(write: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-        let beyond = set_of(libc::SIGXFSZ);
+    pub(crate) fn without_signals<R>(write: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        const SIGNALS: [(libc::c_int, libc::c_int); 2] =
+            [(libc::EFBIG, libc::SIGXFSZ), (libc::EPIPE, libc::SIGPIPE)];
+        let both = set_of(&SIGNALS.map(|(_, signal)| signal));
         let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
         // SAFETY: the pointers are to two sets of ours; it is this thread's mask that changes.
-        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &beyond, before.as_mut_ptr()) };
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &both, before.as_mut_ptr()) };
         let result = write();
-        if result.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EFBIG)) {
+        let error = result.as_ref().err().and_then(io::Error::raw_os_error);
+        if let Some((_, signal)) = SIGNALS.iter().find(|(its_error, _)| error == Some(*its_error)) {
             let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-            // This thread's signal waits for it, or it comes when it is no longer blocked.
+            // It is pending for this thread, and would come when it is no longer blocked.
             // SAFETY: the pointers are to a set and a time of ours; what the signal says is not asked for.
-            unsafe { libc::sigtimedwait(&beyond, ptr::null_mut(), &at_once) };
+            unsafe { libc::sigtimedwait(&set_of(&[*signal]), ptr::null_mut(), &at_once) };
         }
         // SAFETY: the call has set it, or it is zeroed, which is a set too.
         SignalMask(unsafe { before.assume_init() }).set();
@@ -394,12 +398,14 @@ mod unix {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android", feature = "signal"))]
-    fn set_of(signal: libc::c_int) -> libc::sigset_t {
+    fn set_of(members: &[libc::c_int]) -> libc::sigset_t {
         let mut signals = MaybeUninit::<libc::sigset_t>::zeroed();
         // SAFETY: the pointer is to a set of ours.
         unsafe { libc::sigemptyset(signals.as_mut_ptr()) };
-        // SAFETY: the set is initialised.
-        unsafe { libc::sigaddset(signals.as_mut_ptr(), signal) };
+        for signal in members {
+            // SAFETY: the set is initialised.
+            unsafe { libc::sigaddset(signals.as_mut_ptr(), *signal) };
+        }
         // SAFETY: it is initialised.
         unsafe { signals.assume_init() }
     }

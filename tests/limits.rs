@@ -65,7 +65,10 @@ enum Resource {
 enum Stderr {
     Closed,
     Full,
+    /// Nobody reads it any more; the signal that says so, too, is not ignored.
     Broken,
+    /// A file that has the size that it may have, with the signal that says so.
+    Limited,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -168,6 +171,11 @@ table! {
         a_panic_hook: Outlet::PanicHookStderr => Counts,
     }
     a_standard_error_that_nobody_reads_any_more: Stderr(Broken) => {
+        a_signal: Outlet::SignalStderr => Counts,
+        a_watchdog: Outlet::WatchdogStderr => Counts,
+        a_panic_hook: Outlet::PanicHookStderr => Counts,
+    }
+    a_standard_error_that_is_as_long_as_it_may_be: Stderr(Limited) => {
         a_signal: Outlet::SignalStderr => Counts,
         a_watchdog: Outlet::WatchdogStderr => Counts,
         a_panic_hook: Outlet::PanicHookStderr => Counts,
@@ -504,6 +512,8 @@ impl Resource {
             Proc => procfs::prepare(),
             Executable => run_a_copy(place),
             Folder(ReadOnly) => be_ordinary(place),
+            // SAFETY: two numbers, one of which stands for the end of the process.
+            Stderr(Broken) => unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) != libc::SIG_ERR },
             _ => true,
         }
     }
@@ -542,6 +552,8 @@ impl Resource {
                     give_back();
                 })
             }
+            // What listens is a file.
+            Stderr(Limited) => limit(libc::RLIMIT_FSIZE, 512),
             Stderr(stderr) => {
                 let unread = stderr.take();
                 Box::new(|| drop(unread))

@@ -69,12 +69,12 @@ pub(super) fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Res
     temporary.take_name(path)
 }
 
-/// A file whose limits are errors: where the program may write no more, a dump does not end it.
+/// A file that says by errors alone what it does not take: where the program may write no more, a dump does not end it.
 struct Unsignalled(File);
 
 impl Write for Unsignalled {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        os::write_within_size(|| self.0.write(bytes))
+        os::without_signals(|| self.0.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
