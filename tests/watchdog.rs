@@ -419,3 +419,55 @@ fn a_process_that_was_stopped_is_not_taken_for_a_stuck_one() {
         worker.join().expect("it ends");
     });
 }
+
+/// The process is stopped in the outlet itself, so that no sleep of the watchdog's says so.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "calls into the C library")]
+#[test]
+fn a_process_that_was_stopped_during_an_alarm_is_not_taken_for_a_stuck_one() {
+    static STUCK: Key<u64> = Key::new("watchdog", "stuck for good").debug();
+    static MOVES: Key<u64> = Key::new("watchdog", "moves with the processor").debug();
+    const LIMIT: Duration = Duration::from_millis(600);
+    /// What this thread has had of the processor.
+    fn ran() -> Duration {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the pointer is to a time of ours.
+        assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) }, 0);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+    solo::alone(|| {
+        let halt = Arc::new(AtomicBool::new(false));
+        let worker = thread::spawn({
+            let halt = Arc::clone(&halt);
+            move || {
+                while !halt.load(Ordering::Relaxed) {
+                    MOVES.set(1);
+                    let begun = ran();
+                    while ran() - begun < Duration::from_millis(100) {}
+                }
+            }
+        });
+        let me = std::process::id();
+        let (send, alarms) = mpsc::channel();
+        let watched = watchdog(LIMIT).key(&STUCK).key(&MOVES).at_most_every(Duration::from_millis(1));
+        let guard = watched.to(move |alarm| {
+            let accused: Vec<_> = alarm.stuck().map(|(ident, _)| ident).collect();
+            let script = format!(
+                "until grep -q '^State:.T' /proc/{me}/status; do sleep 0.01; done; sleep 1; kill -CONT {me}"
+            );
+            let mut goes_on =
+                std::process::Command::new("sh").args(["-c", &script]).spawn().expect("there is a shell");
+            // SAFETY: two numbers.
+            assert_eq!(unsafe { libc::kill(me as i32, libc::SIGSTOP) }, 0);
+            assert!(goes_on.wait().expect("it ends").success());
+            let _ = send.send(accused);
+        });
+        let _guard = guard.expect("there is room for a thread");
+        STUCK.set(1);
+        for _ in 0..3 {
+            assert_eq!(alarms.recv_timeout(PATIENCE).expect("one is due"), [get_thread_ctx().ident()]);
+        }
+        halt.store(true, Ordering::Relaxed);
+        worker.join().expect("it ends");
+    });
+}

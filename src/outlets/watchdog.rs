@@ -33,8 +33,8 @@ const MIN: Duration = Duration::from_millis(5);
 ///
 /// What is watched is said with [`key`](Watchdog::key) and [`namespace`](Watchdog::namespace); if neither is called, any
 /// write counts. Looked at are contexts that have such a value and are running: one that is waiting for work takes its value
-/// out, and is left alone. Time in which the watchdog's own thread could not run does not count: the process was stopped then, or
-/// the machine asleep or overloaded.
+/// out, and is left alone. Time in which the watchdog's own thread could not look does not count: the process was stopped then,
+/// or the machine asleep or overloaded, or an alarm was on its way out.
 ///
 /// ```
 /// use std::time::Duration;
@@ -320,8 +320,8 @@ struct Watch {
     rest: Arc<Rest>,
 }
 
-/// Times in which this thread was to run and did not: the process was stopped, the machine asleep or overloaded. No other thread
-/// could be expected to write then.
+/// Times in which this thread was to look and did not: the process was stopped, the machine asleep or overloaded. No other thread
+/// could be expected to write then. An alarm is one too, however long its outlet takes: the process may have been stopped in it.
 #[derive(Default)]
 struct Pauses(VecDeque<Pause>);
 
@@ -335,7 +335,7 @@ impl Pauses {
     /// How many are remembered. Older ones count against a value that has not been written since.
     const MAX: usize = 64;
 
-    /// Notes that a sleep of `asked` took until now.
+    /// Notes that what was to take as long as `asked` took until now.
     fn note(&mut self, asked: Duration, took: Duration) {
         let length = took.saturating_sub(asked);
         if length < MIN {
@@ -349,7 +349,8 @@ impl Pauses {
 
     /// How much of the time since `then` they took.
     fn since(&self, then: u64) -> Duration {
-        self.0.iter().filter(|pause| pause.end > then).map(|pause| pause.length).sum()
+        let part = |pause: &Pause| pause.length.min(Duration::from_nanos(pause.end.saturating_sub(then)));
+        self.0.iter().map(part).sum()
     }
 }
 
@@ -387,20 +388,23 @@ impl Rest {
 impl Watch {
     fn run(mut self, outlet: &mut dyn FnMut(Alarm)) {
         let mut last = None;
+        let (mut now, mut measured) = (clock::now(), Instant::now());
         loop {
-            let asked = self.step(&mut last, outlet).max(MIN);
-            let asleep = Instant::now();
+            let asked = self.step(now, &mut last, outlet).max(MIN);
             if !self.rest.sleep(asked) {
                 return;
             }
-            self.pauses.note(asked, asleep.elapsed());
+            // In this order, and with nothing between two measures: the process may be stopped between any two steps of this.
+            now = clock::now();
+            let before = mem::replace(&mut measured, Instant::now());
+            self.pauses.note(asked, measured - before);
         }
     }
 
-    /// Looks, raises the alarm if there is a reason and the last one is long enough ago, and gives the time until the next
+    /// Looks, as of `now`, raises the alarm if there is a reason and the last one is long enough ago, and gives the time until the next
     /// look.
-    fn step(&self, last: &mut Option<Instant>, outlet: &mut dyn FnMut(Alarm)) -> Duration {
-        let (stuck, next) = self.look(clock::now());
+    fn step(&self, now: u64, last: &mut Option<Instant>, outlet: &mut dyn FnMut(Alarm)) -> Duration {
+        let (stuck, next) = self.look(now);
         if stuck.is_empty() {
             return next;
         }
