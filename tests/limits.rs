@@ -581,7 +581,8 @@ impl Resource {
             }
             TimeOfARenderer => {
                 let script = format!(
-                    "until grep -q '^State:.T' /proc/{0}/status; do sleep 0.01; done; sleep 0.35; kill -CONT {0}",
+                    "until grep -q '^State:.T' /proc/{0}/status; do test -d /proc/{0} || exit; sleep 0.01; done; \
+                 sleep 0.35; kill -CONT {0}",
                     std::process::id()
                 );
                 let mut goes_on = Command::new("sh").args(["-c", &script]).spawn().expect("there is a shell");
