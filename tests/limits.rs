@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use threadctx::{Dump, DumpOptions, Key, dump, on_signal, panic_hook, stats, watchdog};
+use threadctx::{Dump, DumpOptions, Key, OutletError, dump, on_signal, panic_hook, stats, watchdog};
 
 #[path = "support/patience.rs"]
 mod patience;
@@ -290,6 +290,74 @@ fn without(resource: Resource, who: Outlet, expected: &Outcome) {
     assert_eq!(after, before, "something was left behind");
 }
 
+/// What is missing when an outlet is opened: it says so, and is as if it had not been asked for.
+macro_rules! refused {
+    ($($name:ident: $what:expr, $who:expr => $says:expr;)*) => {
+        mod an_outlet_is_refused {
+            use super::*;
+            $(#[test]
+            fn $name() {
+                let name = concat!("an_outlet_is_refused::", stringify!($name));
+                match solo::begin() {
+                    Some(_) => solo::verdict(|| refused($what, $who, $says)),
+                    None => drop(solo::run(name, &solo::ends(0))),
+                }
+            })*
+        }
+    };
+}
+
+refused! {
+    a_signal_without_threads: Threads, Outlet::Signal => "could not be started";
+    a_watchdog_without_threads: Threads, Outlet::Watchdog => "could not be started";
+    a_panic_hook_without_threads: Threads, Outlet::PanicHook => "could not be started";
+    a_file_without_threads: Threads, Outlet::File => "could not be started";
+    a_signal_without_descriptors: Descriptors, Outlet::Signal => "Too many open files";
+    a_file_without_descriptors: Descriptors, Outlet::File => "Too many open files";
+    a_file_in_a_folder_that_is_read_only: Folder(ReadOnly), Outlet::File => "Permission denied";
+    a_file_in_a_folder_that_is_gone: Folder(Gone), Outlet::File => "No such file";
+}
+
+fn refused(resource: Resource, who: Outlet, says: &str) {
+    let place = Place::new();
+    assert!(resource.prepare(&place));
+    STEP.set(7);
+    OWN.set(Own(8));
+    LONG.set("x".repeat(900));
+    let handled = || action(libc::SIGUSR2);
+    let before = (Holds::now(), handled());
+    for _ in 0..20 {
+        let give_back = resource.take(&place);
+        let refused = Open::open(who, &place).map(drop);
+        give_back();
+        let error = refused.expect_err("it is refused").to_string();
+        assert!(error.contains(says) && !error.contains("means nothing else"), "{error}");
+    }
+    // One thread for values may be there from now on, which is what they all share.
+    let now = || (Holds::now(), handled());
+    let is_as_before = |now: &(Holds, usize)| {
+        now.1 == before.1
+            && now.0.descriptors == before.0.descriptors
+            && now.0.threads <= before.0.threads + 1
+    };
+    let after = until(now, is_as_before);
+    assert!(is_as_before(&after), "{before:?}, then {after:?}");
+    let outlet = Open::new(who, &place);
+    let stderr = Said::listen(&place);
+    let text = outlet.dump(Some(&stderr));
+    let said = stderr.restore();
+    assert!(text.is_some_and(|text| is_whole(&text)), "{said}");
+}
+
+/// What the process does on `signal` now.
+fn action(signal: i32) -> usize {
+    let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: the pointer is to a sigaction of ours.
+    unsafe { libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr()) };
+    // SAFETY: zeroed, a sigaction is valid.
+    unsafe { now.assume_init() }.sa_sigaction
+}
+
 fn uptime_us(dump: &Dump) -> u64 {
     let json: serde_json::Value = serde_json::from_str(&dump.to_json()).expect("it is JSON");
     json["process"]["uptime_us"].as_u64().expect("a number")
@@ -415,6 +483,10 @@ struct Open {
 
 impl Open {
     fn new(who: Outlet, place: &Place) -> Self {
+        Self::open(who, place).expect("it can be opened")
+    }
+
+    fn open(who: Outlet, place: &Place) -> Result<Self, OutletError> {
         let (send, dumps) = mpsc::channel();
         let report = Report(send.clone());
         let sends = move |dump: &Dump| drop(send.send(dump.to_string()));
@@ -431,8 +503,7 @@ impl Open {
             Outlet::PanicHook => panic_hook().to(report).map(|guard| guard.forever()),
             Outlet::PanicHookStderr => panic_hook().to_stderr().map(|guard| guard.forever()),
         }
-        .expect("it can be opened");
-        Self { who, dumps, file: place.dump() }
+        .map(|()| Self { who, dumps, file: place.dump() })
     }
 
     /// Whether its dumps are what standard error says.
