@@ -47,6 +47,8 @@ pub(crate) use brief::{Brief, Who, in_full};
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use escape::Age;
 #[cfg(not(any(loom, shuttle)))]
+pub(crate) use process::note as note_process;
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use render::ReservedHelper;
 pub(crate) use shown::Shown;
 #[cfg(not(any(loom, shuttle)))]

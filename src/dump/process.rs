@@ -13,8 +13,8 @@ use once_cell::race::OnceBox;
 use super::picture::Process;
 use crate::{clock, os};
 
-/// What stays the same as long as the process lives, noted by its first dump: later there may be no descriptor left to ask with,
-/// and the program's file may have been replaced.
+/// What stays the same as long as the process lives, noted by its first dump or outlet: later there may be no descriptor left to
+/// ask with, and the program's file may have been replaced.
 struct Noted {
     pid: u32,
     name: String,
@@ -38,6 +38,12 @@ pub(super) fn this() -> Process {
         boot_id: noted.boot_id.clone(),
         image_id: noted.image_id.clone(),
     }
+}
+
+/// Asks what stays the same, while there is something to ask with.
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) fn note() {
+    noted();
 }
 
 fn noted() -> &'static Noted {

@@ -9,17 +9,18 @@ use std::{
 use super::OutletError;
 use crate::{
     current,
-    dump::ReservedHelper,
+    dump::{self, ReservedHelper},
     own_thread,
     panics::{self, What},
 };
 
-/// Starts an outlet's thread, and the one on which its dumps render values: when a dump is due there may be none to be had. The
-/// opener keeps that one once nothing can fail any more.
+/// Starts an outlet's thread, and the one on which its dumps render values; asks what dumps say of the process. When a dump is due
+/// there may be no thread to be had, and nothing to ask with. The opener keeps the second thread once nothing can fail any more.
 pub(super) fn spawn(
     name: &'static str,
     body: impl FnOnce() + Send + 'static,
 ) -> Result<ReservedHelper, OutletError> {
+    dump::note_process();
     let spawned = ReservedHelper::new().and_then(|helper| own_thread::spawn(name, body).map(|()| helper));
     spawned.map_err(|error| OutletError::thread(name, error))
 }
