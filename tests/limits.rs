@@ -2,7 +2,7 @@
 //! in docs/limits.md says: the dump comes all the same, or the outlet says what is missing. Nothing hangs, accuses, leaks or
 //! stays silent; and when the thing is back, the next dump comes as before.
 
-#![cfg(all(target_os = "linux", not(loom)))]
+#![cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 #![expect(unsafe_code, reason = "calls into the C library")]
 
 use std::{
@@ -326,7 +326,7 @@ fn refused(resource: Resource, who: Outlet, says: &str) {
     let before = (Holds::now(), handled());
     for _ in 0..20 {
         let give_back = resource.take(&place);
-        let refused = Open::open(who, &place).map(drop);
+        let refused = Open::try_new(who, &place).map(drop);
         give_back();
         let error = refused.expect_err("it is refused").to_string();
         assert!(error.contains(says) && !error.contains("means nothing else"), "{error}");
@@ -482,10 +482,10 @@ struct Open {
 
 impl Open {
     fn new(who: Outlet, place: &Place) -> Self {
-        Self::open(who, place).expect("it can be opened")
+        Self::try_new(who, place).expect("it can be opened")
     }
 
-    fn open(who: Outlet, place: &Place) -> Result<Self, OutletError> {
+    fn try_new(who: Outlet, place: &Place) -> Result<Self, OutletError> {
         let (send, dumps) = mpsc::channel();
         let report = Report(send.clone());
         let sends = move |dump: &Dump| drop(send.send(dump.to_string()));
@@ -577,7 +577,7 @@ impl Resource {
         match self {
             Proc => procfs::prepare(),
             Executable => run_a_copy(place),
-            Folder(ReadOnly) => be_ordinary(place),
+            Threads | Folder(ReadOnly) => be_ordinary(place),
             // SAFETY: two numbers, one of which stands for the end of the process.
             Stderr(Broken) => unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) != libc::SIG_ERR },
             _ => true,
@@ -593,7 +593,11 @@ impl Resource {
     fn take(self, place: &Place) -> Box<dyn FnOnce() + '_> {
         let dumps = place.dumps();
         match self {
-            Threads => limit(libc::RLIMIT_AS, memory() + (512 << 10)),
+            Threads => {
+                let give_back = limit(libc::RLIMIT_NPROC, 0);
+                assert!(thread::Builder::new().spawn(|| ()).is_err(), "no thread is to be had");
+                give_back
+            }
             EveryDescriptor => limit(libc::RLIMIT_NOFILE, 0),
             Memory => limit(libc::RLIMIT_AS, memory() + (8 << 20)),
             Descriptors => {
@@ -727,7 +731,7 @@ impl Stderr {
     }
 }
 
-/// Root may write to any folder: goes on as somebody who may not.
+/// Root may write to any folder and start any number of threads: goes on as somebody who may not.
 fn be_ordinary(place: &Place) -> bool {
     const NOBODY: u32 = 65_534;
     // SAFETY: it takes nothing.

@@ -1,6 +1,6 @@
 //! What can be done again and again costs the ten-thousandth time what it cost the first: threads, descriptors, memory, time.
 
-#![cfg(all(target_os = "linux", not(loom)))]
+#![cfg(all(target_os = "linux", not(any(loom, shuttle))))]
 
 use std::{
     fs, io, panic, thread,
