@@ -94,7 +94,7 @@ fn on_a_signal() -> impl FnMut() {
 fn alarms() -> impl FnMut() {
     || {
         let (send, alarm) = mpsc::channel();
-        let watched = watchdog(Duration::ZERO).key(&STEP).to(move |_| drop(send.send(()))).unwrap();
+        let watched = watchdog(Duration::ZERO).key(&STEP).to(move |_| _ = send.send(())).unwrap();
         alarm.recv().unwrap();
         drop(watched);
     }
