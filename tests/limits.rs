@@ -254,6 +254,7 @@ fn without(resource: Resource, who: Outlet, expected: &Outcome) {
         assert!(is_whole(&text), "{text}");
     };
     let opened = Holds::now();
+    let mut earlier: Option<Dump> = None;
     for round in 0..resource.rounds(who) {
         let stderr = Said::listen(&place);
         let cut = stats().reports_cut;
@@ -272,6 +273,8 @@ fn without(resource: Resource, who: Outlet, expected: &Outcome) {
                 assert!(is_whole(&text), "{text}");
                 assert!(outlet.is_on_stderr() || said.is_empty(), "{said}");
                 assert_eq!(counted, cut);
+                let diff = earlier.as_ref().map(|earlier| later.since(earlier).to_string());
+                assert!(diff.as_ref().is_none_or(|diff| !diff.contains("different processes")), "{diff:?}");
                 // Who opens an outlet has asked about the process while there was something to ask with.
                 assert!(!outlet.is_open() || knows_the_process(&later), "{}", later.to_json());
             }
@@ -293,6 +296,7 @@ fn without(resource: Resource, who: Outlet, expected: &Outcome) {
             Counts => assert!(counted > cut && text.is_none()),
         }
         works();
+        earlier = Some(dump());
     }
     // A dump has a thread for values from its first on, and an outlet from its opening on.
     let threads = opened.threads + usize::from(who == Outlet::PatientDump);

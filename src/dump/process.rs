@@ -11,12 +11,14 @@ use std::{
 use once_cell::race::OnceBox;
 
 use super::picture::Process;
-use crate::{clock, os};
+use crate::{clock, os, registry};
 
 /// What stays the same as long as the process lives, noted by its first dump or outlet: later there may be no descriptor left to
 /// ask with, and the program's file may have been replaced.
 struct Noted {
     pid: u32,
+    /// Counts forks: a child in a pid namespace of its own may have its parent's number.
+    generation: u32,
     name: String,
     start_ticks: Option<u64>,
     boot_id: Option<String>,
@@ -48,19 +50,20 @@ pub(crate) fn note() {
 
 fn noted() -> &'static Noted {
     static FIRST: OnceBox<Noted> = OnceBox::new();
-    let pid = std::process::id();
+    let (pid, generation) = (std::process::id(), registry::process());
     // Not a `OnceLock`: a forked child must not wait for a thread that it does not have.
-    let mut noted = FIRST.get_or_init(|| Box::new(Noted::now(pid)));
-    while noted.pid != pid {
-        noted = noted.child.get_or_init(|| Box::new(Noted::now(pid)));
+    let mut noted = FIRST.get_or_init(|| Box::new(Noted::now(pid, generation)));
+    while (noted.pid, noted.generation) != (pid, generation) {
+        noted = noted.child.get_or_init(|| Box::new(Noted::now(pid, generation)));
     }
     noted
 }
 
 impl Noted {
-    fn now(pid: u32) -> Self {
+    fn now(pid: u32, generation: u32) -> Self {
         Self {
             pid,
+            generation,
             name: name().unwrap_or_else(|| "?".to_owned()),
             start_ticks: start_ticks(),
             boot_id: boot_id(),

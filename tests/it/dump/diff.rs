@@ -164,6 +164,21 @@ fn values_that_a_parser_would_not_take_as_they_are_compare_and_read_back() {
 }
 
 #[test]
+fn a_stuck_context_keeps_its_json_both_ways() {
+    static STUCK: Key<Nested> = Key::new("diff stuck", "tree").json();
+    let worker = Worker::start();
+    worker.run(|| STUCK.set(nested(200)));
+    let options = threadctx::DumpOptions::new().namespace("diff stuck").max_value_bytes(8_192);
+    let [one, two] = [(); 2].map(|()| options.take());
+    let tree = serde_json::to_string(&nested(200)).unwrap();
+    for diff in [two.since(&one), DumpDiff::from_json(&one.to_json(), &two.to_json()).unwrap()] {
+        assert!(diff.stuck().eq([format!("{:?}", worker.id())]), "{diff}");
+        assert!(diff.to_string().contains(&format!("diff stuck.tree = {tree}  ")), "{diff}");
+        assert!(diff.to_json().contains(&format!(r#""value":{tree},"#)), "{diff:?}");
+    }
+}
+
+#[test]
 fn ndjson_of_either_writer_reads_back_as_the_json_does() {
     static STEP: Key<u32> = Key::new("diff lines", "step").json();
     let worker = Worker::start();
