@@ -1,5 +1,5 @@
-//! **What are my threads at, and for whom?** Per-thread context that is as fast to reach as a thread-local for the thread
-//! that owns it, and for everybody else visible, typed, named, cleaned up when the thread exits, and printed by one call.
+//! **What are my threads at, and for whom?** Per-thread context that its own thread reaches in a nanosecond or two, without a
+//! lock, and that is visible to all others: typed, named, cleaned up when the thread exits, and printed by one call.
 //!
 //! ```
 //! use threadctx::Key;

@@ -75,8 +75,9 @@ pub struct Dump {
 
 /// A picture of all contexts, taken with the usual limits: see [`DumpOptions`].
 ///
-/// Stops and blocks nobody, and runs values' renderers with nothing locked, so that a renderer may use the whole crate. A
-/// value whose renderer panics shows the panic's message.
+/// Stops no thread. It holds the registry's locks while it copies the list of contexts, and nothing else, and runs values'
+/// renderers with nothing locked, so that a renderer may use the whole crate. A value whose renderer panics shows the panic's
+/// message.
 ///
 /// ```
 /// threadctx::get_thread_ctx().namespace("probe").insert("rate", 50_u32).unwrap();
