@@ -284,13 +284,19 @@ fn a_process_is_its_pid_its_start_and_its_boot_and_not_its_name() {
 #[test]
 fn a_dump_with_the_time_of_its_capture_and_one_without_are_told_apart_by_the_processs_age() {
     let old = dump(60_000_000, 4, None, 0, json!(1));
-    let with_time = |uptime_us| {
+    let with_time = |captured_us: u64, uptime_us| {
         let mut new: Value = serde_json::from_str(&dump(uptime_us, 4, None, 0, json!(1))).unwrap();
-        new["captured_us"] = json!(3_000_000);
+        new["captured_us"] = json!(captured_us);
         new.to_string()
     };
-    for (other, elapsed_us) in [(with_time(61_000_000), 1_000_000), (with_time(58_000_000), 2_000_000)] {
-        for (one, two) in [(&old, &other), (&other, &old)] {
+    let new = |uptime_us| with_time(3_000_000, uptime_us);
+    for (one, other, elapsed_us) in [
+        (&old, new(61_000_000), 1_000_000),
+        (&old, new(58_000_000), 2_000_000),
+        // Here the machine slept for a minute.
+        (&new(60_000_000), with_time(4_500_000, 121_500_000), 1_500_000),
+    ] {
+        for (one, two) in [(one, &other), (&other, one)] {
             let diff = DumpDiff::from_json(one, two).unwrap();
             let diff: Value = serde_json::from_str(&diff.to_json()).unwrap();
             assert_eq!(diff["elapsed_us"], elapsed_us);
