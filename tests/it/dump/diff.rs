@@ -44,13 +44,19 @@ fn it_tells_who_came_who_went_what_changed_and_who_is_stuck() {
     comes.run(|| STEP.set(9));
     let diff = of("diff").since(&before);
     assert_eq!(diff.added().collect::<Vec<_>>(), [format!("{:?}", comes.id())]);
-    assert_eq!(diff.gone().collect::<Vec<_>>(), [leaves_id]);
+    assert_eq!(diff.gone().collect::<Vec<_>>(), [leaves_id.as_str()]);
     assert_eq!(diff.changed().collect::<Vec<_>>(), [moves_id.as_str()]);
-    assert_eq!(diff.stuck().collect::<Vec<_>>(), [stays_id]);
+    assert_eq!(diff.stuck().collect::<Vec<_>>(), [stays_id.as_str()]);
     let text = diff.to_string();
     for line in [
         "1 stuck, 1 changed, 1 added, 1 gone, 0 others",
+        &format!("= \"stays\"  {stays_id}"),
+        "    diff.step = 7",
         &format!("~ \"moves\"  {moves_id}"),
+        &format!("+ \"comes\"  {:?}", comes.id()),
+        "    diff.step = 9",
+        &format!("- \"leaves\"  {leaves_id}"),
+        "    diff.step = 8",
         "  ~ diff.step = 1 -> 2",
         "  - diff.dropped = 1",
         "  + diff.fresh = \"new\\n\"",
@@ -96,6 +102,11 @@ fn two_files_will_do_whatever_fields_they_lack_or_have_more() {
     }
     let written = diff(&dump(70_000_000, 1, Some(500), 5_000_000, json!({ "x": 1 })));
     assert_eq!((written.stuck().count(), written.changed().count()), (0, 1));
+    // The coarse clock may be behind by as much as this.
+    for (age_us, changed) in [(60_980_000, 0), (60_979_999, 1)] {
+        let diff = diff(&dump(70_000_000, 1, Some(500), age_us, json!({ "x": 1 })));
+        assert_eq!(diff.changed().count(), changed, "{age_us}");
+    }
     let unknown = diff(&dump(70_000_000, 1, None, 61_000_000, json!({ "x": 1 })));
     assert_eq!(unknown.stuck().count(), 1);
     assert!(!unknown.to_string().contains("CPU"));
