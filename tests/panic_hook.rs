@@ -916,3 +916,14 @@ fn a_thread_that_panics_cannot_install_it_and_is_told_so() {
     let refused = refused.recv().expect("it was dropped");
     assert!(refused.contains("this thread is panicking") && refused.contains("early in `main`"), "{refused}");
 }
+
+#[test]
+fn a_report_that_leaves_nothing_out_says_nothing_of_it() {
+    let body = || {
+        install();
+        with_many_others(|| panicking("whole", || panic!("expected")));
+    };
+    ends(0).alone_then(body, |text| {
+        assert!(text.contains("\n100 others:\n") && !text.contains("left out"), "{text}");
+    });
+}
