@@ -171,7 +171,7 @@ mod unix {
             // SAFETY: the set is initialised, and the number is one that it has room for.
             unsafe { libc::FD_SET(libc::STDERR_FILENO, files.as_mut_ptr()) };
             let (none, wanted) = (ptr::null_mut(), files.as_mut_ptr());
-            // Not `poll`, which Linux refuses to who has a limit of no descriptors at all, as in some sandboxes.
+            // Linux refuses `poll` to a process whose limit of descriptors is zero, as some sandboxes set it.
             // SAFETY: the pointers are to a set and a time of ours; the other sets are none.
             match unsafe { libc::select(libc::STDERR_FILENO + 1, none, wanted, none, &mut time) } {
                 0 => Err(io::ErrorKind::TimedOut.into()),

@@ -689,25 +689,9 @@ fn the_hook_that_was_there_is_told_of_a_renderers_panic() {
 fn a_budget_bounds_the_lines_about_others_too() {
     let body = || {
         panic_hook().budget(Duration::ZERO).to_stderr().expect("it can be installed").forever();
-        let (over, wait) = mpsc::channel::<()>();
-        let wait = Arc::new(Mutex::new(wait));
-        let begun = Arc::new(Barrier::new(21));
-        let others: Vec<_> = (0..20)
-            .map(|_| {
-                let (wait, begun) = (Arc::clone(&wait), Arc::clone(&begun));
-                thread::spawn(move || {
-                    get_thread_ctx();
-                    begun.wait();
-                    let _ = wait.lock().unwrap().recv();
-                })
-            })
-            .collect();
-        begun.wait();
-        panicking("late", || panic!("expected"));
-        drop(over);
-        others.into_iter().for_each(|other| other.join().unwrap());
+        with_many_others(|| panicking("late", || panic!("expected")));
     };
-    ends(0).alone_then(body, |text| assert!(text.contains("and 20 more, left out"), "{text}"));
+    ends(0).alone_then(body, |text| assert!(text.contains("and 100 more, left out"), "{text}"));
 }
 
 /// No deadline can be worked out from it.

@@ -1,7 +1,8 @@
-//! Our place in the chain of panic hooks: one hook for all of our reporters that are open, since std lets no hook out of the chain.
-//! Whoever opens and closes reporters again and again adds one hook to it, and not one each time.
+//! Our place in std's chain of panic hooks. A hook never leaves that chain, so one hook serves all reporters that are open: opening
+//! and closing reporters does not make the chain longer.
 
 use std::{
+    mem,
     panic::{self, PanicHookInfo},
     sync::{Arc, Mutex, Weak},
 };
@@ -21,11 +22,13 @@ pub(super) trait Reporter: Send + Sync {
 struct Reporters(Mutex<Vec<Arc<dyn Reporter>>>);
 
 impl Reporters {
-    fn add(&self, reporter: Arc<dyn Reporter>) -> Result<(), Arc<dyn Reporter>> {
+    /// Gives those that are closed. A drop of one may drop the user's values: let go of every lock first.
+    fn add(&self, reporter: Arc<dyn Reporter>) -> Result<Vec<Arc<dyn Reporter>>, Arc<dyn Reporter>> {
         let Some(mut all) = own::lock_within(&self.0, own::LOCK) else { return Err(reporter) };
-        all.retain(|reporter| reporter.is_open());
-        all.push(reporter);
-        Ok(())
+        let (mut open, closed): (Vec<_>, _) = mem::take(&mut *all).into_iter().partition(|one| one.is_open());
+        open.push(reporter);
+        *all = open;
+        Ok(closed)
     }
 
     /// Tells the latest one first, as std's chain does. It is not locked meanwhile: a reporter takes its time.
@@ -57,7 +60,14 @@ pub(super) fn add(reporter: Arc<dyn Reporter>) {
         Some(reporters) => reporters.add(reporter),
         None => Err(reporter),
     };
-    let Err(reporter) = refused else { return panic::set_hook(first) };
+    let reporter = match refused {
+        Err(reporter) => reporter,
+        Ok(closed) => {
+            panic::set_hook(first);
+            drop(latest);
+            return drop(closed);
+        }
+    };
     let reporters = Arc::new(Reporters(Mutex::new(vec![reporter])));
     let told = Arc::downgrade(&reporters);
     let hook: Box<Hook> = Box::new(move |info| {
