@@ -882,23 +882,51 @@ fn a_report_has_a_limit_in_bytes_and_says_what_it_leaves_out() {
     });
 }
 
-/// std changes no hook while a thread panics.
-#[test]
-fn a_thread_that_panics_cannot_install_it_and_is_told_so() {
-    struct Installs(mpsc::Sender<String>);
-    impl Drop for Installs {
-        fn drop(&mut self) {
-            let refused = panic_hook().to(io::sink()).expect_err("it panics");
-            let _ = self.0.send(refused.to_string());
-        }
+/// Notes when it is written to.
+struct Notes(mpsc::Sender<&'static str>, &'static str);
+
+impl io::Write for Notes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.0.send(self.1);
+        Ok(bytes.len())
     }
-    let (send, refused) = mpsc::channel();
-    panicking("installs", move || {
-        let _installs = Installs(send);
-        panic!("expected");
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// As in std's chain, whatever hooks of the program's stand between ours.
+#[test]
+fn the_hook_that_was_opened_last_reports_first() {
+    alone(|| {
+        let (send, order) = mpsc::channel();
+        let open = |name| panic_hook().to(Notes(send.clone(), name)).expect("it can be installed");
+        let programs = |name| {
+            let (send, before) = (Mutex::new(send.clone()), panic::take_hook());
+            panic::set_hook(Box::new(move |info| {
+                let _ = send.lock().unwrap().send(name);
+                before(info);
+            }));
+        };
+        let order = || {
+            panicking("worker", || panic_any(1));
+            let mut order: Vec<_> = order.try_iter().collect();
+            order.dedup();
+            order
+        };
+        programs("program's first");
+        let _one = open("one");
+        let two = open("two");
+        assert_eq!(order(), ["two", "one", "program's first"]);
+        drop(two);
+        let _three = open("three");
+        assert_eq!(order(), ["three", "one", "program's first"]);
+        programs("program's second");
+        let _four = open("four");
+        let _five = open("five");
+        assert_eq!(order(), ["five", "four", "program's second", "three", "one", "program's first"]);
     });
-    let refused = refused.recv().expect("it was dropped");
-    assert!(refused.contains("this thread is panicking") && refused.contains("early in `main`"), "{refused}");
 }
 
 #[test]
